@@ -1,0 +1,183 @@
+package segment
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// Layout of the footer, which ends where the trailer begins. Behind its fixed part stand the table of
+// record places (u32 in units of eight bytes; zero = the record is lost) and the list of route-set
+// records (u32, record number minus first).
+const (
+	footerMagic  uint64 = 0x315F_544F_4F46_524D // "MRFOOT_1"
+	footerEpoch         = 8                     // u64
+	footerFirst         = 16                    // u64
+	footerLast          = 24                    // u64, first-1 when there is no record
+	footerCount         = 32                    // u32
+	footerSets          = 36                    // u32
+	footerMin           = 40                    // i64 ms
+	footerMax           = 48                    // i64 ms
+	footerSynced        = 56                    // u64
+	footerEnd           = 64                    // u64
+	footerFlags         = 72                    // u64, bit 0: closed in good order
+	footerFixed         = 80
+
+	footerClosed = 1 // of footerFlags; unknown flags are ignored
+)
+
+// Layout of the trailer: the last TrailerSize bytes of a sealed file.
+const (
+	trailerMagic  uint64 = 0x315F_4C49_4152_544D // "MTRAIL_1"
+	trailerEpoch         = 8                     // u64
+	trailerFooter        = 16                    // u64 offset
+	trailerLength        = 24                    // u64 of the footer
+	trailerCRC           = 32                    // u32 of the footer
+	trailerSelf          = 36                    // u32 of the trailer up to here
+
+	// TrailerSize is the length of the trailer.
+	TrailerSize = 64
+)
+
+// Summary is what a footer says of the segment as a whole.
+type Summary struct {
+	Epoch   uint64
+	First   LSN // the segment's base
+	Last    LSN // First-1 when there is no record
+	MinTime int64
+	MaxTime int64 // of batches, ms; both zero when there is none
+	Synced  LSN   // highest watermark known when the footer was written
+	End     int64 // where the last batch ends
+	Closed  bool  // the log was closed in good order with this segment as its newest
+}
+
+// Count is the number of records, lost ones included.
+func (s Summary) Count() int { return int(s.Last + 1 - s.First) }
+
+// Footer is a view of a sealed segment's tables. It borrows the bytes it was parsed from.
+type Footer struct {
+	Summary
+	table []byte
+	sets  []byte
+}
+
+// FooterSize returns the bytes that footer and trailer take for so many records and route sets.
+func FooterSize(records, sets int) int64 {
+	return int64(align(footerFixed+4*records+4*sets) + TrailerSize)
+}
+
+// AppendFooter appends footer and trailer for a segment written through offsets; at is the offset in
+// the file where they will stand. sets holds the route-set records' numbers minus first.
+func AppendFooter(dst []byte, s Summary, offsets *Offsets, sets []uint32, at int64) []byte {
+	return appendFooter(dst, s, sets, at, offsets.appendTable)
+}
+
+// AppendScannedFooter is AppendFooter for places found by a scan.
+func AppendScannedFooter(dst []byte, s Summary, places, sets []uint32, at int64) []byte {
+	return appendFooter(dst, s, sets, at, func(dst []byte) []byte { return appendUint32s(dst, places) })
+}
+
+func appendFooter(dst []byte, s Summary, sets []uint32, at int64, table func([]byte) []byte) []byte {
+	start := len(dst)
+	dst = slices.Grow(dst, int(FooterSize(s.Count(), len(sets))))
+	dst = append(dst, make([]byte, footerFixed)...)
+	p := dst[start:]
+	binary.LittleEndian.PutUint64(p, footerMagic)
+	binary.LittleEndian.PutUint64(p[footerEpoch:], s.Epoch)
+	binary.LittleEndian.PutUint64(p[footerFirst:], uint64(s.First))
+	binary.LittleEndian.PutUint64(p[footerLast:], uint64(s.Last))
+	binary.LittleEndian.PutUint32(p[footerCount:], uint32(s.Count()))
+	binary.LittleEndian.PutUint32(p[footerSets:], uint32(len(sets)))
+	binary.LittleEndian.PutUint64(p[footerMin:], uint64(s.MinTime))
+	binary.LittleEndian.PutUint64(p[footerMax:], uint64(s.MaxTime))
+	binary.LittleEndian.PutUint64(p[footerSynced:], uint64(s.Synced))
+	binary.LittleEndian.PutUint64(p[footerEnd:], uint64(s.End))
+	if s.Closed {
+		binary.LittleEndian.PutUint64(p[footerFlags:], footerClosed)
+	}
+	dst = appendUint32s(table(dst), sets)
+	for (len(dst)-start)&7 != 0 {
+		dst = append(dst, 0)
+	}
+	footer := dst[start:]
+	dst = append(dst, make([]byte, TrailerSize)...)
+	t := dst[len(dst)-TrailerSize:]
+	binary.LittleEndian.PutUint64(t, trailerMagic)
+	binary.LittleEndian.PutUint64(t[trailerEpoch:], s.Epoch)
+	binary.LittleEndian.PutUint64(t[trailerFooter:], uint64(at))
+	binary.LittleEndian.PutUint64(t[trailerLength:], uint64(len(footer)))
+	binary.LittleEndian.PutUint32(t[trailerCRC:], checksum(footer))
+	binary.LittleEndian.PutUint32(t[trailerSelf:], checksum(t[:trailerSelf]))
+	return dst
+}
+
+// ParseFooter finds and checks the footer of a whole sealed file. An unsealed file, or one whose
+// trailer is a former use's, gives an error that matches ErrCorrupt: the caller scans instead.
+func ParseFooter(data []byte, epoch uint64) (Footer, error) {
+	at := len(data) - TrailerSize
+	if at < HeaderSize {
+		return Footer{}, corrupt(max(at, 0), 0, "no room for a trailer")
+	}
+	t := data[at:]
+	if binary.LittleEndian.Uint64(t) != trailerMagic ||
+		binary.LittleEndian.Uint32(t[trailerSelf:]) != checksum(t[:trailerSelf]) {
+		return Footer{}, corrupt(at, 0, "no trailer")
+	}
+	if binary.LittleEndian.Uint64(t[trailerEpoch:]) != epoch {
+		return Footer{}, corrupt(at, 0, "trailer of another epoch")
+	}
+	offset, length := binary.LittleEndian.Uint64(t[trailerFooter:]), binary.LittleEndian.Uint64(t[trailerLength:])
+	if offset < HeaderSize || offset > uint64(at) || length != uint64(at)-offset || length < footerFixed {
+		return Footer{}, corrupt(at, 0, "footer out of bounds")
+	}
+	p := data[offset:at]
+	if checksum(p) != binary.LittleEndian.Uint32(t[trailerCRC:]) {
+		return Footer{}, corrupt(int(offset), 0, "footer checksum mismatch")
+	}
+	return parseFooter(p, int(offset), epoch)
+}
+
+func parseFooter(p []byte, offset int, epoch uint64) (Footer, error) {
+	count := int(binary.LittleEndian.Uint32(p[footerCount:]))
+	sets := int(binary.LittleEndian.Uint32(p[footerSets:]))
+	f := Footer{Summary: Summary{
+		Epoch:   binary.LittleEndian.Uint64(p[footerEpoch:]),
+		First:   LSN(binary.LittleEndian.Uint64(p[footerFirst:])),
+		Last:    LSN(binary.LittleEndian.Uint64(p[footerLast:])),
+		MinTime: int64(binary.LittleEndian.Uint64(p[footerMin:])),
+		MaxTime: int64(binary.LittleEndian.Uint64(p[footerMax:])),
+		Synced:  LSN(binary.LittleEndian.Uint64(p[footerSynced:])),
+		End:     int64(binary.LittleEndian.Uint64(p[footerEnd:])),
+		Closed:  binary.LittleEndian.Uint64(p[footerFlags:])&footerClosed != 0,
+	}}
+	switch {
+	case binary.LittleEndian.Uint64(p) != footerMagic || f.Epoch != epoch:
+		return Footer{}, corrupt(offset, 0, "not this segment's footer")
+	case f.First == 0 || f.Last+1-f.First != LSN(count):
+		return Footer{}, corrupt(offset, 0, "footer's numbers do not match its count")
+	case f.End < HeaderSize || f.End > int64(offset):
+		return Footer{}, corrupt(offset, 0, "footer's data end out of bounds")
+	case align(footerFixed+4*count+4*sets) != len(p):
+		return Footer{}, corrupt(offset, 0, "footer length does not match its counts")
+	}
+	f.table = p[footerFixed : footerFixed+4*count]
+	f.sets = p[footerFixed+4*count : footerFixed+4*count+4*sets]
+	return f, nil
+}
+
+// At returns the place of record number First+i, 0 when the record is lost; i must be below Count.
+func (f *Footer) At(i int) int64 {
+	return int64(binary.LittleEndian.Uint32(f.table[4*i:])) << 3
+}
+
+// SetCount is the number of route-set records.
+func (f *Footer) SetCount() int { return len(f.sets) / 4 }
+
+// Set returns the i-th route-set record's number minus First.
+func (f *Footer) Set(i int) int { return int(binary.LittleEndian.Uint32(f.sets[4*i:])) }
+
+func appendUint32s(dst []byte, values []uint32) []byte {
+	for _, v := range values {
+		dst = binary.LittleEndian.AppendUint32(dst, v)
+	}
+	return dst
+}

@@ -1,0 +1,84 @@
+package segment
+
+// LSN is a record number: dense and increasing within one log shard, never reused once synced.
+// Zero means none; the first record of a log is 1.
+type LSN uint64
+
+// QueueID names a queue in records. Ids are never reused; zero means none.
+type QueueID uint64
+
+// Range is the records From to To, both included.
+type Range struct{ From, To LSN }
+
+// Kind says what a record's payload is.
+type Kind uint8
+
+// The kinds of records. A new kind needs a required feature bit (see docs/format.md).
+const (
+	KindPublish   Kind = 1
+	KindSettle    Kind = 2
+	KindHorizon   Kind = 3
+	KindTopology  Kind = 4
+	KindCatalogue Kind = 5
+	KindRouteSet  Kind = 6
+)
+
+// String returns the kind's name as the tools print it.
+func (k Kind) String() string {
+	switch k {
+	case KindPublish:
+		return "publish"
+	case KindSettle:
+		return "settle"
+	case KindHorizon:
+		return "horizon"
+	case KindTopology:
+		return "topology"
+	case KindCatalogue:
+		return "catalogue"
+	case KindRouteSet:
+		return "route-set"
+	}
+	return "unknown"
+}
+
+// Flags are a record's bits.
+type Flags uint8
+
+// FlagTransient marks a record that needs no sync and is dropped at recovery.
+const FlagTransient Flags = 1
+
+// SettleReason says why entries left their queue.
+type SettleReason uint8
+
+// The reasons of a settle record.
+const (
+	SettleAck      SettleReason = 1
+	SettleNoAck    SettleReason = 2
+	SettleReject   SettleReason = 3
+	SettleExpire   SettleReason = 4
+	SettlePurge    SettleReason = 5
+	SettleDrop     SettleReason = 6
+	SettleTransfer SettleReason = 7
+)
+
+// String returns the reason's name as the tools print it.
+func (r SettleReason) String() string {
+	switch r {
+	case SettleAck:
+		return "ack"
+	case SettleNoAck:
+		return "no-ack"
+	case SettleReject:
+		return "reject"
+	case SettleExpire:
+		return "expire"
+	case SettlePurge:
+		return "purge"
+	case SettleDrop:
+		return "drop"
+	case SettleTransfer:
+		return "transfer"
+	}
+	return "unknown"
+}
