@@ -1,0 +1,164 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// NewQueue returns an empty queue, of which the view holds nothing yet.
+func (s *Store) NewQueue(id segment.QueueID) *Queue {
+	return &Queue{store: s, id: id, next: 1, dirty: true}
+}
+
+// LoadQueue returns a queue as of the last checkpoint, with everything ready, or
+// ErrNoQueue. It reads the directory of its chunks and no chunk.
+func (s *Store) LoadQueue(id segment.QueueID) (*Queue, error) {
+	q, err := s.loadQueue(id)
+	if err != nil && !errors.Is(err, ErrNoQueue) {
+		return nil, fmt.Errorf("queue %d: %w", id, err)
+	}
+	return q, err
+}
+
+func (s *Store) loadQueue(id segment.QueueID) (*Queue, error) {
+	m, err := s.loadMeta(id)
+	if err != nil {
+		return nil, err
+	}
+	q := &Queue{
+		store: s, id: id, next: m.next,
+		last: m.last, horizon: m.horizon, redeliveredTo: m.redeliveredTo,
+	}
+	prefix := append(appendQueuePrefix(nil, id), levelNone, byte(kindDirectory))
+	err = s.scan(prefix, func(key, value []byte) error {
+		k, ok := parseQueueKey(key)
+		if !ok {
+			return corruptf("key %x", key)
+		}
+		payload, err := openValue(key, value)
+		if err != nil {
+			return err
+		}
+		c, err := decodeDirectory(k.number, key, payload)
+		if err != nil {
+			return err
+		}
+		return q.adopt(c, key)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if uint64(len(q.chunks)) != m.chunks || uint64(q.live) != m.live || uint64(q.liveBytes) != m.liveBytes {
+		return nil, corruptf("meta says %d chunks, %d entries, %d bytes; directory %d, %d, %d",
+			m.chunks, m.live, m.liveBytes, len(q.chunks), q.live, q.liveBytes)
+	}
+	q.rewind()
+	return q, nil
+}
+
+func (s *Store) loadMeta(id segment.QueueID) (m meta, err error) {
+	key := appendMetaKey(nil, id)
+	err = s.with(key, func(payload []byte) error {
+		m, err = decodeMeta(key, payload)
+		return err
+	})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return meta{}, fmt.Errorf("%w: %d", ErrNoQueue, id)
+	}
+	return m, err
+}
+
+// adopt adds a chunk read from the directory.
+func (q *Queue) adopt(c *chunk, key []byte) error {
+	if c.number == 0 || c.number >= q.next || c.last > q.last {
+		return corruptf("key %x: chunk %d up to LSN %d is ahead of the queue", key, c.number, c.last)
+	}
+	if n := len(q.chunks); n > 0 && q.chunks[n-1].last >= c.base {
+		return corruptf("key %x: LSN %d is not above the chunk before", key, c.base)
+	}
+	q.chunks = append(q.chunks, c)
+	q.live += int(c.live)
+	q.ready += int(c.ready)
+	q.liveBytes += c.liveBytes
+	q.readyBytes += c.readyBytes
+	return nil
+}
+
+// loadPage reads what is missing of a chunk's page and checks it against the
+// directory entry.
+func (s *Store) loadPage(id segment.QueueID, c *chunk) error {
+	p := page{}
+	if c.page != nil {
+		p = *c.page // bitmaps that are resident are newer than what is stored
+	} else {
+		b, err := s.loadBitmaps(id, c)
+		if err != nil {
+			return err
+		}
+		p.live, p.redelivered, p.transient = b.live, b.redelivered, b.transient
+		p.ready = append(p.ready, b.live...)
+	}
+	key := appendChunkKey(nil, id, kindEntries, c.number)
+	err := s.with(key, func(payload []byte) error {
+		base, entries, err := decodeEntries(key, payload)
+		if err != nil {
+			return err
+		}
+		if len(entries) != int(c.n) || base != c.base || base+segment.LSN(entries[c.n-1].delta) != c.last {
+			return corruptf("key %x: %d entries from %d, directory says %d from %d", key, len(entries), base, c.n, c.base)
+		}
+		p.entries = entries
+		return nil
+	})
+	if err != nil {
+		return missing(key, err)
+	}
+	if got := p.bytes(); got != c.liveBytes {
+		return corruptf("key %x: %d live bytes, directory says %d", key, got, c.liveBytes)
+	}
+	if c.page == nil {
+		c.page = new(page)
+	}
+	*c.page = p
+	return nil
+}
+
+// loadBitmaps returns the stored bitmaps of a chunk. The live one is never nil.
+func (s *Store) loadBitmaps(id segment.QueueID, c *chunk) (b bitmaps, err error) {
+	if c.hasBitmaps {
+		key := appendChunkKey(nil, id, kindBitmaps, c.number)
+		err = s.with(key, func(payload []byte) error {
+			b, err = decodeBitmaps(key, payload)
+			return err
+		})
+		if err != nil {
+			return b, missing(key, err)
+		}
+		if b.n != int(c.n) {
+			return b, corruptf("key %x: %d slots, directory says %d", key, b.n, c.n)
+		}
+	}
+	if b.live == nil {
+		b.live = make([]uint64, wordsFor(int(c.n)))
+		for w := range b.live {
+			b.live[w] = rangeMask(w, 0, int(c.n))
+		}
+	}
+	if live, transient := countBits(b.live), countBits(b.transient); live != int(c.live) || transient != int(c.transient) {
+		return b, corruptf("chunk %d: %d live and %d transient, directory says %d and %d",
+			c.number, live, transient, c.live, c.transient)
+	}
+	return b, nil
+}
+
+// missing makes the absence of a key that must be there damage.
+func missing(key []byte, err error) error {
+	if errors.Is(err, pebble.ErrNotFound) {
+		return corruptf("key %x is missing", key)
+	}
+	return err
+}

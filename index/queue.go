@@ -1,0 +1,360 @@
+package index
+
+import (
+	"math"
+	"math/bits"
+	"sort"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// Position is the ordinal of an entry within its queue: it grows from entry to
+// entry, is never used twice while the store is open, and is not dense. 0 names
+// no entry.
+type Position uint64
+
+// Entry is what a queue knows of one message.
+type Entry struct {
+	Position    Position
+	LSN         segment.LSN
+	Size        uint32
+	Redelivered bool // it may have been handed to a client before
+	Transient   bool // it vanishes at recovery
+}
+
+// Queue is the index of one queue: its entries in order of arrival, each ready or
+// in flight. It is not safe for concurrent use; the lock of its owner guards it,
+// also while Checkpoint.Queue copies it.
+//
+// Invariants, which Check verifies:
+//   - chunks are ordered by number and by LSN; the open chunk, if any, is the last
+//   - no entry before the cursor is ready; a nil cursor means that nothing is
+//     ready and no chunk is open
+//   - resident lists every chunk that has a page, once
+type Queue struct {
+	store *Store
+	id    segment.QueueID
+
+	chunks   []*chunk
+	open     *chunk // takes pushes; nil = the next push begins one
+	next     uint64 // number of the next chunk
+	resident []*chunk
+
+	cursor     *chunk
+	cursorWord int // words of the cursor's ready bitmap before it are zero
+
+	live, ready           int
+	liveBytes, readyBytes int64
+
+	last          segment.LSN // last pushed
+	horizon       segment.LSN
+	redeliveredTo segment.LSN // entries up to here are redelivered, whatever their bit says
+
+	recent *chunk // found last
+	clock  uint32 // counts changes of recent
+
+	// What checkpoints have of it.
+	dirty      bool     // something changed since it was last copied
+	generation uint64   // of the checkpoint that copied it last; 0 = loaded or never
+	forgotten  []uint64 // numbers of chunks that are gone, and have keys to delete
+	handedOver int      // so many of forgotten were copied in that generation
+
+	err error // first failed read; sticky
+}
+
+// ID returns the queue's id.
+func (q *Queue) ID() segment.QueueID { return q.id }
+
+// Ready returns the number of ready entries.
+func (q *Queue) Ready() int { return q.ready }
+
+// InFlight returns the number of entries that were handed out and neither settled
+// nor requeued.
+func (q *Queue) InFlight() int { return q.live - q.ready }
+
+// ReadyBytes returns the sum of the sizes of the ready entries.
+func (q *Queue) ReadyBytes() int64 { return q.readyBytes }
+
+// Last returns the LSN that was pushed last.
+func (q *Queue) Last() segment.LSN { return q.last }
+
+// Err returns the first failed read of a paged-out chunk. The failure is
+// permanent: what needs the disk does nothing from then on, and the owner must
+// rebuild the view if it matches ErrCorrupt.
+func (q *Queue) Err() error { return q.err }
+
+// Head returns the lowest LSN that is live, ready or in flight.
+func (q *Queue) Head() (segment.LSN, bool) {
+	if q.live == 0 {
+		return 0, false
+	}
+	return q.chunks[0].lowestLive(), true
+}
+
+// Horizon returns the highest LSN given to SetHorizon.
+func (q *Queue) Horizon() segment.LSN { return q.horizon }
+
+// SetHorizon notes that entries up to h may be handed to a client: a recovery that
+// is not clean brings them back as redelivered. A lower h than before is ignored,
+// so that a replay repeats nothing.
+func (q *Queue) SetHorizon(h segment.LSN) {
+	if h > q.horizon {
+		q.horizon = h
+		q.dirty = true
+	}
+}
+
+// Push appends a ready entry. An LSN that is not above the last pushed one is
+// ignored, which makes a replay idempotent; the position is 0 then.
+func (q *Queue) Push(lsn segment.LSN, size uint32, transient bool) Position {
+	if lsn <= q.last {
+		return 0
+	}
+	c := q.open
+	if c == nil || int(c.n) == len(c.page.entries) || lsn-c.base > math.MaxUint32 {
+		c = q.makeRoom(lsn)
+	}
+	p, slot := c.page, int(c.n)
+	p.entries[slot] = entry{delta: uint32(lsn - c.base), size: size}
+	word, bit := slot>>6, uint64(1)<<(slot&63)
+	p.live[word] |= bit
+	p.ready[word] |= bit
+	if transient {
+		setBit(&p.transient, p.live, slot)
+		c.transient++
+	}
+	c.n++
+	c.live++
+	c.ready++
+	c.liveBytes += int64(size)
+	c.readyBytes += int64(size)
+	c.last = lsn
+	q.live++
+	q.ready++
+	q.liveBytes += int64(size)
+	q.readyBytes += int64(size)
+	q.last = lsn
+	q.dirty = true
+	return c.position(slot)
+}
+
+// makeRoom returns an open chunk with a free slot that can hold lsn.
+func (q *Queue) makeRoom(lsn segment.LSN) *chunk {
+	c, slots := q.open, minSlots
+	switch {
+	case c == nil:
+	case c.live == 0:
+		// The queue ran empty: the page serves again under a new number, so
+		// that a queue that keeps up never grows beyond its first page.
+		q.restart(c, lsn)
+		return c
+	case lsn-c.base <= math.MaxUint32 && c.n < chunkSlots:
+		c.page.grow(min(4*len(c.page.entries), chunkSlots))
+		return c
+	default:
+		// A backlog will fill the next chunk too, a moving window will not.
+		for slots < int(c.live) {
+			slots *= 4
+		}
+	}
+	c = &chunk{number: q.next, base: lsn, last: lsn, generation: never, page: newPage(slots)}
+	q.next++
+	q.open = c
+	q.chunks = append(q.chunks, c)
+	q.resident = append(q.resident, c)
+	if q.cursor == nil {
+		q.cursor, q.cursorWord = c, 0
+	}
+	q.trim()
+	return c
+}
+
+// restart turns the open chunk, all of whose entries are settled, into a new one.
+func (q *Queue) restart(c *chunk, lsn segment.LSN) {
+	p := c.page
+	if c.generation != never {
+		q.forgotten = append(q.forgotten, c.number)
+		if c.generation > q.store.committed.Load() {
+			p = newPage(len(p.entries)) // a checkpoint may be reading the entries
+		}
+	}
+	p.redelivered, p.transient = nil, nil
+	*c = chunk{number: q.next, base: lsn, last: lsn, generation: never, touched: c.touched, page: p}
+	q.next++
+	if q.cursor == c {
+		q.cursorWord = 0
+	}
+}
+
+// Next takes the lowest ready entry: it is in flight from now on.
+func (q *Queue) Next() (Entry, bool) {
+	c, slot, ok := q.seek()
+	if !ok {
+		return Entry{}, false
+	}
+	e := q.entry(c, slot)
+	c.page.ready[slot>>6] &^= 1 << (slot & 63)
+	c.ready--
+	c.readyBytes -= int64(e.Size)
+	q.ready--
+	q.readyBytes -= int64(e.Size)
+	return e, true
+}
+
+// Peek returns the entry that Next would take, and leaves it ready.
+func (q *Queue) Peek() (Entry, bool) {
+	c, slot, ok := q.seek()
+	if !ok {
+		return Entry{}, false
+	}
+	return q.entry(c, slot), true
+}
+
+// seek moves the cursor to the lowest ready entry and loads its chunk.
+func (q *Queue) seek() (*chunk, int, bool) {
+	if q.ready == 0 {
+		return nil, 0, false
+	}
+	for {
+		c := q.cursor
+		if c.ready > 0 {
+			if !c.loaded() && !q.load(c) {
+				return nil, 0, false
+			}
+			ready := c.page.ready
+			for w := q.cursorWord; w < len(ready); w++ {
+				if ready[w] != 0 {
+					q.cursorWord = w
+					return c, w<<6 + bits.TrailingZeros64(ready[w]), true
+				}
+			}
+		}
+		// Something is ready, and nothing is before the cursor: there is a next one.
+		q.cursor, q.cursorWord = q.chunks[q.indexOf(c.number)+1], 0
+	}
+}
+
+func (q *Queue) entry(c *chunk, slot int) Entry {
+	lsn := c.lsn(slot)
+	return Entry{
+		Position:    c.position(slot),
+		LSN:         lsn,
+		Size:        c.page.entries[slot].size,
+		Redelivered: lsn <= q.redeliveredTo || testBit(c.page.redelivered, slot),
+		Transient:   testBit(c.page.transient, slot),
+	}
+}
+
+// Settle removes an entry, ready or in flight. It reports whether the entry was live.
+func (q *Queue) Settle(p Position) bool {
+	c, slot := q.locate(p)
+	if c == nil || !testBit(c.page.live, slot) {
+		return false
+	}
+	w, bit := slot>>6, uint64(1)<<(slot&63)
+	size := int64(c.page.entries[slot].size)
+	if c.page.ready[w]&bit != 0 {
+		c.page.ready[w] &^= bit
+		c.ready--
+		c.readyBytes -= size
+		q.ready--
+		q.readyBytes -= size
+	}
+	if t := c.page.transient; t != nil && t[w]&bit != 0 {
+		t[w] &^= bit
+		c.transient--
+	}
+	c.page.live[w] &^= bit
+	c.live--
+	c.liveBytes -= size
+	c.bitsDirty = true
+	q.live--
+	q.liveBytes -= size
+	q.dirty = true
+	if c.live == 0 && c != q.open {
+		q.drop(c)
+	}
+	return true
+}
+
+// Requeue makes an entry in flight ready again, at its place and redelivered from
+// now on. Any other position is ignored.
+func (q *Queue) Requeue(p Position) {
+	c, slot := q.locate(p)
+	if c == nil || !testBit(c.page.live, slot) || testBit(c.page.ready, slot) {
+		return
+	}
+	size := int64(c.page.entries[slot].size)
+	c.page.ready[slot>>6] |= 1 << (slot & 63)
+	setBit(&c.page.redelivered, c.page.live, slot)
+	c.ready++
+	c.readyBytes += size
+	c.bitsDirty = true
+	q.ready++
+	q.readyBytes += size
+	q.dirty = true
+	if w := slot >> 6; q.cursor == nil || c.number < q.cursor.number || c == q.cursor && w < q.cursorWord {
+		q.cursor, q.cursorWord = c, w
+	}
+}
+
+// Find returns the position of the live entry with the given LSN.
+func (q *Queue) Find(lsn segment.LSN) (Position, bool) {
+	i := q.firstReaching(lsn)
+	if i == len(q.chunks) || q.chunks[i].base > lsn {
+		return 0, false
+	}
+	c := q.chunks[i]
+	if !q.touch(c) {
+		return 0, false
+	}
+	slot := c.search(lsn)
+	if c.lsn(slot) != lsn || !testBit(c.page.live, slot) {
+		return 0, false
+	}
+	return c.position(slot), true
+}
+
+// locate returns the loaded chunk and the slot of a position, or nil.
+func (q *Queue) locate(p Position) (*chunk, int) {
+	number, slot := uint64(p)>>chunkShift, int(p&chunkMask)
+	c := q.recent
+	if c == nil || c.number != number {
+		i := q.indexOf(number)
+		if i == len(q.chunks) || q.chunks[i].number != number {
+			return nil, 0
+		}
+		c = q.chunks[i]
+	}
+	if slot >= int(c.n) || !q.touch(c) {
+		return nil, 0
+	}
+	return c, slot
+}
+
+// touch loads a chunk if need be and counts it as used.
+func (q *Queue) touch(c *chunk) bool {
+	if q.recent != c {
+		q.recent = c
+		q.clock++
+		c.touched = q.clock
+	}
+	return c.loaded() || q.load(c)
+}
+
+// indexOf returns the index of the first chunk whose number is at least number.
+func (q *Queue) indexOf(number uint64) int {
+	if len(q.chunks) == 0 || number <= q.chunks[0].number {
+		return 0
+	}
+	// Numbers are dense in a backlog that is consumed in order.
+	if i := number - q.chunks[0].number; i < uint64(len(q.chunks)) && q.chunks[i].number == number {
+		return int(i)
+	}
+	return sort.Search(len(q.chunks), func(i int) bool { return q.chunks[i].number >= number })
+}
+
+// firstReaching returns the index of the first chunk that ends at lsn or later.
+func (q *Queue) firstReaching(lsn segment.LSN) int {
+	return sort.Search(len(q.chunks), func(i int) bool { return q.chunks[i].last >= lsn })
+}
