@@ -136,3 +136,18 @@ func parseBatchHeader(data []byte, offset int, epoch uint64) (BatchHeader, strin
 	}
 	return h, ""
 }
+
+// BatchEpoch returns the epoch that the bytes at offset give, sound or not; 0 when there is no room.
+func BatchEpoch(data []byte, offset int) uint64 {
+	if offset < 0 || offset > len(data)-BatchHeaderSize {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(data[offset+batchEpoch:])
+}
+
+// PeekBatch reads the batch header at offset without checking any checksum, for quick walks over
+// batches that were checked before.
+func PeekBatch(data []byte, offset int, epoch uint64) (BatchHeader, bool) {
+	h, reason := parseBatchHeader(data, offset, epoch)
+	return h, reason == ""
+}

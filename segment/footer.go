@@ -181,3 +181,15 @@ func appendUint32s(dst []byte, values []uint32) []byte {
 	}
 	return dst
 }
+
+// TrailerEpoch returns the epoch that a sound trailer gives, for a file whose header is damaged.
+func TrailerEpoch(data []byte) (uint64, bool) {
+	at := len(data) - TrailerSize
+	if at < HeaderSize {
+		return 0, false
+	}
+	t := data[at:]
+	return binary.LittleEndian.Uint64(t[trailerEpoch:]),
+		binary.LittleEndian.Uint64(t) == trailerMagic &&
+			binary.LittleEndian.Uint32(t[trailerSelf:]) == checksum(t[:trailerSelf])
+}

@@ -1,0 +1,94 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// Level says what Synced promises.
+type Level int
+
+const (
+	// SyncDisk: a synced record survives a power cut; fdatasync has returned.
+	SyncDisk Level = iota
+	// SyncOS: a synced record survives a crash of the process; the kernel has it.
+	SyncOS
+)
+
+// String returns the level as it is written in options.
+func (l Level) String() string {
+	if l == SyncOS {
+		return "os"
+	}
+	return "disk"
+}
+
+const (
+	defaultSegmentSize = 64 << 20
+	minSegmentSize     = 16 << 10
+	maxSegmentSize     = 4 << 30
+)
+
+// Config is everything that a log is told. The zero value of each field but Dir is usable.
+type Config struct {
+	Dir         string // made when missing; one log at a time
+	Shard       uint32 // written to every segment; another shard's segments are refused
+	SegmentSize int64  // bytes, a multiple of 4096; 0 = 64 MiB
+	Sync        Level
+
+	// A segment is kept while the segments after it hold fewer than RetainBytes, and while its newest
+	// batch is younger than RetainTime; zero keeps nothing beyond what Retire's floor needs.
+	RetainBytes int64
+	RetainTime  time.Duration
+
+	// Catalogue adds records that let a segment be read alone; called under the append lock when a
+	// segment starts. It must not call the log. May be nil.
+	Catalogue func(b *segment.Batch)
+	// OnSynced is called by the syncer after Synced has moved. May be nil.
+	OnSynced func(segment.LSN)
+	// OnFailure is called by the syncer, once, when the log stops. It must not call Close. May be nil.
+	OnFailure func(error)
+
+	Logger *slog.Logger // nil = discard
+	Disk   Disk         // zero = the operating system's; tests inject faults
+}
+
+// Validate reports all faults of the configuration together.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Dir == "" {
+		faults = append(faults, errors.New("directory is empty"))
+	}
+	if c.SegmentSize != 0 && (c.SegmentSize < minSegmentSize || c.SegmentSize > maxSegmentSize || c.SegmentSize%segment.HeaderSize != 0) {
+		faults = append(faults, fmt.Errorf("segment size %d is not a multiple of %d from %d to %d",
+			c.SegmentSize, segment.HeaderSize, minSegmentSize, int64(maxSegmentSize)))
+	}
+	if c.Sync != SyncDisk && c.Sync != SyncOS {
+		faults = append(faults, fmt.Errorf("unknown sync level %d", int(c.Sync)))
+	}
+	if c.RetainBytes < 0 {
+		faults = append(faults, fmt.Errorf("retained bytes %d are negative", c.RetainBytes))
+	}
+	if c.RetainTime < 0 {
+		faults = append(faults, fmt.Errorf("retained time %v is negative", c.RetainTime))
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("wal config: %w", errors.Join(faults...))
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.SegmentSize == 0 {
+		c.SegmentSize = defaultSegmentSize
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Disk = c.Disk.withDefaults()
+	return c
+}

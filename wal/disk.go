@@ -1,0 +1,82 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Disk is what the log asks of a disk when it writes: the seam where tests make it fail. A nil field
+// means the operating system's.
+type Disk struct {
+	WriteAt  func(file *os.File, p []byte, offset int64) (int, error)
+	Datasync func(file *os.File) error
+	// Allocate gives an empty file size bytes of zeros that are on disk, so that later writes and
+	// syncs change no metadata.
+	Allocate func(file *os.File, size int64) error
+}
+
+func (d Disk) withDefaults() Disk {
+	if d.WriteAt == nil {
+		d.WriteAt = (*os.File).WriteAt
+	}
+	if d.Datasync == nil {
+		d.Datasync = datasync
+	}
+	if d.Allocate == nil {
+		d.Allocate = allocate
+	}
+	return d
+}
+
+// writeFull is WriteAt that takes a short write for the failure it is.
+func (d Disk) writeFull(file *os.File, p []byte, offset int64) error {
+	n, err := d.WriteAt(file, p, offset)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return fmt.Errorf("write %s at %d: %w", file.Name(), offset, err)
+	}
+	return nil
+}
+
+func (d Disk) sync(file *os.File) error {
+	if err := d.Datasync(file); err != nil {
+		return fmt.Errorf("fdatasync %s: %w", file.Name(), err)
+	}
+	return nil
+}
+
+func datasync(file *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(file.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// allocate reserves the blocks first, which fails at once on a full disk, and then writes zeros, so
+// that no block is left in the state "reserved, not written", whose first write costs a journal
+// entry. The size grows with the zeros: a file of full size is a finished one.
+func allocate(file *os.File, size int64) error {
+	err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	zeros := make([]byte, min(size, 1<<20))
+	for at := int64(0); at < size; at += int64(len(zeros)) {
+		if _, err := file.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
+			return err
+		}
+	}
+	return datasync(file)
+}
+
+// isFull reports whether err says that the disk, or the user's share of it, has no room.
+func isFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}

@@ -1,0 +1,50 @@
+// Package wal is one shard's commit log.
+//
+// It answers what was written, in what order, and whether it is safe: it appends batches of records
+// to segment files, syncs them, finds them again by number or time, and after a crash finds where
+// the log ends. The broker appends and reads through it; tools read and verify.
+//
+// It refuses to know what records mean, who still needs them (it is told a floor, see Log.Retire),
+// and anything of AMQP. It never repairs what was synced and never deletes what it does not know.
+//
+// # Goroutines
+//
+// Start makes two, Close ends them. The syncer syncs whatever was appended while its last sync ran
+// (group commit, no timer) and calls OnSynced and OnFailure. The keeper makes spare segments ahead
+// and seals the ones that rotation left. Any goroutine may append and ask; a View or a Cursor has one
+// user at a time. Appends are ordered by one mutex, which is never held across a sync; an append that
+// needs a segment when no spare is ready waits for the keeper with the mutex open.
+//
+// # Files
+//
+//	00000000000000000001.seg                   a segment, named by its first record
+//	spare-3.seg                                zeroed or used blocks, waiting to become a segment
+//	00000000000000000900.seg.dropped-<epoch>   set aside by a recovery: behind the end of the log
+//
+// # Why a crash is safe
+//
+// A record is declared synced once fdatasync of its segment, of every segment before it and, for a
+// new segment, of the directory have returned. Each batch carries the watermark of its time, so what
+// is on disk tells how much of it was promised. Recovery reads the unsealed segments and looks for
+// damage: a batch past the highest watermark found was promised to nobody, and if it is bad the log
+// ends before it; at or below the watermark, damage is the medium's, the record is quarantined and
+// reported, and all after it is kept. Nothing that was synced is ever truncated.
+//
+// Start always begins a new segment, so torn bytes are never overwritten. A footer is written only
+// once its segment is synced, so a segment with a sound footer needs no reading. A spare becomes a
+// segment by a header write and a rename; a crash in between leaves a spare, or a file without
+// header that recovery takes for never used. A used file becomes a spare by a rename that is on disk
+// before its header is wiped.
+//
+// Assumptions: fdatasync means it; a file system keeps renames in one directory in order; a failed
+// fdatasync is reported to the descriptor that asks next. A failed write or fdatasync stops the log
+// for good; it is never retried.
+//
+// # Example
+//
+//	l, err := wal.Open(wal.Config{Dir: dir})
+//	// replay l.Cursor(mark + 1) ...
+//	err = l.Start()
+//	err = l.Append(&batch, func(first segment.LSN) { apply(first) })
+//	err = l.SyncTo(ctx, l.Last())
+package wal

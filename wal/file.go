@@ -1,0 +1,164 @@
+package wal
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// segmentFile is one segment of the log. The list of them is replaced, never changed; what moves
+// inside one is atomic and published in the order places, end, last: a reader that has seen a number
+// finds its place.
+type segmentFile struct {
+	path    string
+	base    segment.LSN
+	epoch   uint64
+	size    int64 // of the file
+	mapping *segment.Mapping
+	checked bool     // its records were written or verified by this process
+	file    *os.File // for writing; the appender's, then the syncer's, last the keeper's; nil when sealed at Open
+
+	places  atomic.Pointer[places]
+	sets    atomic.Pointer[[]uint32] // route-set records, number minus base; for segments without footer
+	end     atomic.Int64             // where the last batch ends
+	last    atomic.Uint64            // base-1 when empty
+	minTime atomic.Int64             // of batches, ms
+	maxTime atomic.Int64
+}
+
+// places says where records are: offsets while the segment is written, its footer once it has one.
+type places struct {
+	offsets *segment.Offsets
+	footer  *segment.Footer
+}
+
+func (s *segmentFile) lastLSN() segment.LSN { return segment.LSN(s.last.Load()) }
+
+func (s *segmentFile) sealed() bool { return s.places.Load().footer != nil }
+
+// record returns a record that lies within base and last. The caller holds a lease.
+func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
+	var at int64
+	if p := s.places.Load(); p.footer != nil {
+		at = p.footer.At(int(lsn - s.base))
+	} else {
+		at = p.offsets.At(int(lsn - s.base))
+	}
+	if at == 0 {
+		return nil, s.damaged(lsn, at, "record was lost to corruption")
+	}
+	record, err := segment.RecordAt(s.mapping.Bytes()[:s.end.Load()], int(at))
+	if err != nil {
+		return nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, err)
+	}
+	if record.LSN() != lsn {
+		return nil, s.damaged(lsn, at, "place holds another record")
+	}
+	if !s.checked && !record.Valid() {
+		return nil, s.damaged(lsn, at, "record checksum mismatch")
+	}
+	return record, nil
+}
+
+func (s *segmentFile) damaged(lsn segment.LSN, at int64, reason string) error {
+	return fmt.Errorf("%s: %w", s.path, &segment.CorruptError{Offset: at, LSN: lsn, Reason: reason})
+}
+
+// setRecords returns the numbers of the segment's route-set records, in order.
+func (s *segmentFile) setRecords(dst []segment.LSN) []segment.LSN {
+	if footer := s.places.Load().footer; footer != nil {
+		for i := range footer.SetCount() {
+			dst = append(dst, s.base+segment.LSN(footer.Set(i)))
+		}
+		return dst
+	}
+	if sets := s.sets.Load(); sets != nil {
+		for _, n := range *sets {
+			dst = append(dst, s.base+segment.LSN(n))
+		}
+	}
+	return dst
+}
+
+// summary is what the footer will say; for a segment that is no longer written.
+func (s *segmentFile) summary() segment.Summary {
+	return segment.Summary{
+		Epoch: s.epoch, First: s.base, Last: s.lastLSN(),
+		MinTime: s.minTime.Load(), MaxTime: s.maxTime.Load(), End: s.end.Load(),
+	}
+}
+
+// SegmentInfo describes one segment of a log.
+type SegmentInfo struct {
+	Path     string
+	Base     segment.LSN // its first record
+	Last     segment.LSN // its last record; Base-1 when it has none
+	Epoch    uint64
+	Size     int64 // of the file
+	End      int64 // where its batches end
+	MinTime  time.Time
+	MaxTime  time.Time // when its last batch was taken in
+	Sealed   bool
+	Batches  int // counted by Verify only
+	Lost     int // records lost to corruption; counted by Verify only
+	Required uint64
+}
+
+func (s *segmentFile) info() SegmentInfo {
+	return SegmentInfo{
+		Path: s.path, Base: s.base, Last: s.lastLSN(), Epoch: s.epoch, Size: s.size, End: s.end.Load(),
+		MinTime: time.UnixMilli(s.minTime.Load()), MaxTime: time.UnixMilli(s.maxTime.Load()), Sealed: s.sealed(),
+	}
+}
+
+// Names of files in the log's directory.
+const (
+	segmentSuffix = ".seg"
+	sparePrefix   = "spare-"
+	droppedMark   = ".seg.dropped-"
+)
+
+func segmentName(base segment.LSN) string { return fmt.Sprintf("%020d%s", uint64(base), segmentSuffix) }
+
+func spareName(n uint64) string { return fmt.Sprintf("%s%d%s", sparePrefix, n, segmentSuffix) }
+
+// droppedName is what a segment beyond the end of the log is called from then on.
+func droppedName(base segment.LSN, epoch uint64) string {
+	return fmt.Sprintf("%020d%s%016x", uint64(base), droppedMark, epoch)
+}
+
+// parseName tells what a file of the directory is.
+func parseName(name string) (base segment.LSN, spare uint64, kind fileKind) {
+	if strings.Contains(name, droppedMark) {
+		return 0, 0, droppedFile
+	}
+	stem, isSegment := strings.CutSuffix(name, segmentSuffix)
+	digits, isSpare := strings.CutPrefix(stem, sparePrefix)
+	n, err := strconv.ParseUint(digits, 10, 64)
+	switch {
+	case !isSegment || err != nil:
+		return 0, 0, unknownFile
+	case isSpare && name == spareName(n):
+		return 0, n, spareFile
+	case !isSpare && n > 0 && name == segmentName(segment.LSN(n)):
+		return segment.LSN(n), 0, segmentKind
+	}
+	return 0, 0, unknownFile
+}
+
+type fileKind int
+
+const (
+	unknownFile fileKind = iota
+	segmentKind
+	spareFile
+	droppedFile
+)
+
+func (l *Log) file(name string) string { return filepath.Join(l.cfg.Dir, name) }

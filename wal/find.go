@@ -1,0 +1,51 @@
+package wal
+
+import (
+	"sort"
+	"time"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// Find returns the first record that the log took in at or after t; Last+1 when there is none. The
+// time that counts is the batch's, which the log gave and which never decreases.
+func (l *Log) Find(t time.Time) segment.LSN {
+	ms := t.UnixMilli()
+	if time.UnixMilli(ms).Before(t) {
+		ms++
+	}
+	last := l.Last()
+	list := l.list()
+	i := sort.Search(len(list), func(i int) bool { return list[i].maxTime.Load() >= ms })
+	for ; i < len(list); i++ {
+		s := list[i]
+		if !s.mapping.Acquire() {
+			continue
+		}
+		lsn, ok := s.findTime(ms, last)
+		s.mapping.Release()
+		if ok {
+			return lsn
+		}
+	}
+	return last + 1
+}
+
+// findTime walks the batch headers, a page or less each.
+func (s *segmentFile) findTime(ms int64, last segment.LSN) (segment.LSN, bool) {
+	// The order matters: what lies before an end seen now is fully written.
+	data := s.mapping.Bytes()[:s.end.Load()]
+	for at := segment.HeaderSize; at < len(data); {
+		batch, ok := segment.PeekBatch(data, at, s.epoch)
+		if !ok {
+			at += 8 // damaged; the next header is found by looking
+			continue
+		}
+		if batch.Time >= ms {
+			first := max(batch.First, s.base)
+			return first, first <= last
+		}
+		at += batch.Length
+	}
+	return 0, false
+}

@@ -1,0 +1,198 @@
+package wal
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+const (
+	readySpares = 2 // kept ready for rotation
+	mostSpares  = 4 // with those waiting to be wiped; what Retire frees beyond is deleted
+)
+
+// keep is the keeper's goroutine: it makes spares and seals the segments that rotation left.
+func (l *Log) keep() {
+	for {
+		l.makeSpares()
+		l.sealRotated()
+		select {
+		case <-l.wakeKeeper:
+		case <-l.keeperCtx.Done():
+			return
+		}
+	}
+}
+
+// makeSpares fills the stock. A failure ends the try; the next rotation that finds no spare starts
+// another, so a disk that was full is noticed to have room again.
+func (l *Log) makeSpares() {
+	for l.keeperCtx.Err() == nil {
+		l.mu.Lock()
+		size, recycled, number := l.nextSpareLocked()
+		l.mu.Unlock()
+		if size == 0 {
+			return
+		}
+		ready, err := l.makeSpare(size, recycled, number)
+		l.mu.Lock()
+		switch {
+		case err != nil:
+			l.mu.spareErr, l.mu.wanted = err, 0
+			l.logger.Warn("no spare segment", "cause", err)
+		case ready != nil:
+			l.mu.spares = append(l.mu.spares, ready)
+			if ready.size >= l.mu.wanted {
+				l.mu.wanted = 0
+			}
+		}
+		l.room.Broadcast()
+		l.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// nextSpareLocked says what to make: the size, 0 for nothing; a path to wipe, or a number for a new
+// file.
+func (l *Log) nextSpareLocked() (size int64, recycled string, number uint64) {
+	standard := 0
+	for _, s := range l.mu.spares {
+		if s.size == l.cfg.SegmentSize {
+			standard++
+		}
+	}
+	switch {
+	case l.mu.wanted > l.cfg.SegmentSize:
+		size = l.mu.wanted
+	case standard < readySpares && (l.mu.spareErr == nil || l.mu.wanted > 0):
+		size = l.cfg.SegmentSize
+	default:
+		return 0, "", 0
+	}
+	if n := len(l.mu.recycled); n > 0 && size == l.cfg.SegmentSize {
+		recycled, l.mu.recycled = l.mu.recycled[n-1], l.mu.recycled[:n-1]
+		return size, recycled, 0
+	}
+	number = l.mu.spareNext
+	l.mu.spareNext++
+	return size, "", number
+}
+
+// makeSpare wipes a recycled file or makes a new one. A recycled file of the wrong size is deleted,
+// and nil returned.
+func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, error) {
+	path, flags := recycled, os.O_RDWR
+	if recycled == "" {
+		path, flags = l.file(spareName(number)), os.O_RDWR|os.O_CREATE|os.O_EXCL
+	}
+	file, err := os.OpenFile(path, flags, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("spare segment: %w", err)
+	}
+	discard := func(err error) (*spare, error) {
+		file.Close()
+		if removed := os.Remove(path); err == nil {
+			err = removed
+		}
+		if err != nil {
+			return nil, fmt.Errorf("spare segment %s: %w", path, err)
+		}
+		return nil, nil
+	}
+	if recycled == "" {
+		if err := l.disk.Allocate(file, size); err != nil {
+			return discard(err)
+		}
+	} else {
+		if info, err := file.Stat(); err != nil || info.Size() != size {
+			return discard(err)
+		}
+		if err := l.wipe(file); err != nil {
+			return discard(err)
+		}
+	}
+	mapping, err := segment.Map(file, size, true)
+	if err != nil {
+		return discard(err)
+	}
+	return &spare{path: path, size: size, file: file, mapping: mapping}, nil
+}
+
+// wipe makes a used file blank: without a header its batches are of no epoch. Its new name must be on
+// disk before, or a crash could leave a segment of the log without a header.
+func (l *Log) wipe(file *os.File) error {
+	if err := l.dir.Sync(); err != nil {
+		return err
+	}
+	if err := l.disk.writeFull(file, make([]byte, segment.HeaderSize), 0); err != nil {
+		return err
+	}
+	return l.disk.sync(file)
+}
+
+// sealRotated writes the footers of segments that are no longer active, once they are on disk: a
+// footer vouches for its segment.
+func (l *Log) sealRotated() {
+	for {
+		l.mu.Lock()
+		var s *segmentFile
+		if len(l.mu.sealing) > 0 {
+			s = l.mu.sealing[0]
+		}
+		l.mu.Unlock()
+		if s == nil || l.SyncTo(l.keeperCtx, s.lastLSN()) != nil {
+			return
+		}
+		if err := l.seal(s); err != nil {
+			l.fail(err)
+			return
+		}
+		l.mu.Lock()
+		l.mu.sealing = l.mu.sealing[1:]
+		l.mu.Unlock()
+	}
+}
+
+// seal writes the footer of a rotated segment to the end of its file, where appends left room for it.
+// The syncer is done with the file, so the sync's verdict is the keeper's alone.
+func (l *Log) seal(s *segmentFile) error {
+	at := s.size - segment.FooterSize(s.places.Load().offsets.Len(), s.setCount())
+	return l.writeFooter(s, s.mapping.Bytes(), at, false)
+}
+
+func (s *segmentFile) setCount() int {
+	if sets := s.sets.Load(); sets != nil {
+		return len(*sets)
+	}
+	return 0
+}
+
+// writeFooter writes and syncs footer and trailer, lets readers find records through them and closes
+// the file.
+func (l *Log) writeFooter(s *segmentFile, mapped []byte, at int64, closed bool) error {
+	summary := s.summary()
+	summary.Synced, summary.Closed = summary.Last, closed
+	var sets []uint32
+	if known := s.sets.Load(); known != nil {
+		sets = *known
+	}
+	bytes := segment.AppendFooter(nil, summary, s.places.Load().offsets, sets, at)
+	if err := l.disk.writeFull(s.file, bytes, at); err != nil {
+		return err
+	}
+	if err := l.disk.sync(s.file); err != nil {
+		return err
+	}
+	footer, err := segment.ParseFooter(mapped[:at+int64(len(bytes))], s.epoch)
+	if err != nil {
+		return fmt.Errorf("%s: footer just written: %w", s.path, err)
+	}
+	s.places.Store(&places{footer: &footer})
+	if err := s.file.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", s.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package wal
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// spare is a file ready to become a segment: its blocks are on disk, its header page is zero, it is
+// mapped and its pages are in memory.
+type spare struct {
+	path    string
+	size    int64
+	file    *os.File
+	mapping *segment.Mapping
+}
+
+// rotateLocked begins a new segment with room for b, whose route sets it will all lack. It may return
+// without having rotated when it had to wait: the lock was open meanwhile.
+func (l *Log) rotateLocked(b *segment.Batch) error {
+	l.mu.catalogue.Reset()
+	if l.cfg.Catalogue != nil {
+		l.cfg.Catalogue(&l.mu.catalogue)
+		if err := l.mu.catalogue.Err(); err != nil {
+			return fmt.Errorf("catalogue: %w", err)
+		}
+	}
+	l.collectDefinitionsLocked(b, nil)
+	// The catalogue has a footer's room counted for itself alone: a little too much, never too little.
+	need := segment.HeaderSize + l.spaceLocked(nil, b) +
+		int64(l.mu.catalogue.Len()) + segment.FooterSize(l.mu.catalogue.Count(), 0)
+	size := l.cfg.SegmentSize
+	if need > size {
+		size = (need + segment.HeaderSize - 1) &^ (segment.HeaderSize - 1)
+	}
+	ready := l.takeSpareLocked(size)
+	for ready == nil {
+		before := l.mu.active
+		if err := l.awaitSpareLocked(size); err != nil {
+			return err
+		}
+		if l.mu.active != before {
+			return nil
+		}
+		ready = l.takeSpareLocked(size)
+	}
+	if err := l.activateLocked(ready); err != nil {
+		return l.stopLocked(err)
+	}
+	if l.mu.catalogue.Count() > 0 {
+		if _, err := l.writeLocked(&l.mu.catalogue); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// activateLocked writes the header, gives the file its name and makes it the active segment.
+// Nothing of this is synced here: the syncer syncs file and directory before it declares any record
+// of the segment synced.
+func (l *Log) activateLocked(ready *spare) error {
+	base := l.Last() + 1
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	l.mu.epoch = nextEpoch(l.mu.epoch, random)
+	l.mu.timeMs = max(l.mu.timeMs, time.Now().UnixMilli())
+	l.mu.header = segment.AppendHeader(l.mu.header[:0], segment.Header{
+		Shard: l.cfg.Shard, Epoch: l.mu.epoch, Base: base, Created: l.mu.timeMs, FileSize: ready.size,
+	})
+	s := &segmentFile{
+		path: l.file(segmentName(base)), base: base, epoch: l.mu.epoch, size: ready.size,
+		mapping: ready.mapping, checked: true, file: ready.file,
+	}
+	s.places.Store(&places{offsets: segment.NewOffsets(ready.size)})
+	s.end.Store(segment.HeaderSize)
+	s.last.Store(uint64(base) - 1)
+	s.minTime.Store(l.mu.timeMs)
+	s.maxTime.Store(l.mu.timeMs)
+	err := l.disk.writeFull(ready.file, l.mu.header, 0)
+	if err == nil {
+		err = os.Rename(ready.path, s.path)
+	}
+	if err != nil {
+		ready.mapping.Release()
+		ready.file.Close()
+		return fmt.Errorf("begin segment at record %d: %w", base, err)
+	}
+	if l.mu.active != nil {
+		l.mu.sealing = append(l.mu.sealing, l.mu.active)
+	}
+	l.mu.active = s
+	clear(l.mu.sets)
+	list := append(slices.Clip(l.list()), s)
+	l.segments.Store(&list)
+	wake(l.wakeKeeper)
+	return nil
+}
+
+// takeSpareLocked takes a spare of at least size bytes, or nil. Large ones are made for one batch and
+// must not serve small ones.
+func (l *Log) takeSpareLocked(size int64) *spare {
+	i := slices.IndexFunc(l.mu.spares, func(s *spare) bool { return l.serves(s, size) })
+	if i < 0 {
+		return nil
+	}
+	s := l.mu.spares[i]
+	l.mu.spares = slices.Delete(l.mu.spares, i, i+1)
+	wake(l.wakeKeeper)
+	return s
+}
+
+func (l *Log) serves(s *spare, size int64) bool {
+	return s.size >= size && (size > l.cfg.SegmentSize || s.size == l.cfg.SegmentSize)
+}
+
+// awaitSpareLocked lets the keeper make a spare and waits until it has, or could not.
+func (l *Log) awaitSpareLocked(size int64) error {
+	l.mu.wanted = max(l.mu.wanted, size)
+	l.mu.spareErr = nil
+	wake(l.wakeKeeper)
+	before := l.mu.active
+	for {
+		switch {
+		case l.mu.stopped != nil:
+			return l.mu.stopped
+		case l.mu.closed:
+			return ErrClosed
+		case l.mu.active != before || slices.ContainsFunc(l.mu.spares, func(s *spare) bool { return l.serves(s, size) }):
+			return nil
+		case l.mu.spareErr != nil && isFull(l.mu.spareErr):
+			return fmt.Errorf("%w: %w", ErrFull, l.mu.spareErr)
+		case l.mu.spareErr != nil:
+			return l.mu.spareErr
+		}
+		l.room.Wait()
+	}
+}

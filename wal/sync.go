@@ -1,0 +1,141 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// syncerState is what only the syncer's goroutine touches (Start sets it up before).
+type syncerState struct {
+	named    segment.LSN // segments with a base up to here have their names on disk
+	notified segment.LSN // what OnSynced was told last
+}
+
+// SyncTo waits until a real fdatasync covers lsn, whatever the level; ctx only ends the wait.
+func (l *Log) SyncTo(ctx context.Context, lsn segment.LSN) error {
+	if last := l.Last(); lsn > last {
+		return fmt.Errorf("sync to record %d: %w (last is %d)", lsn, ErrNotWritten, last)
+	}
+	for {
+		l.syncing.Lock()
+		if segment.LSN(l.durable.Load()) >= lsn {
+			l.syncing.Unlock()
+			return nil
+		}
+		if err := l.syncing.err; err != nil {
+			l.syncing.Unlock()
+			return err
+		}
+		l.syncing.wanted = max(l.syncing.wanted, lsn)
+		if l.syncing.changed == nil {
+			l.syncing.changed = make(chan struct{})
+		}
+		changed := l.syncing.changed
+		l.syncing.Unlock()
+		wake(l.wakeSyncer)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// runSyncer is the syncer's goroutine: group commit without a timer. All that was appended while one
+// sync ran is covered by the next.
+func (l *Log) runSyncer() {
+	broken := false
+	for final := false; !final; {
+		select {
+		case <-l.wakeSyncer:
+		case err := <-l.failed:
+			l.tellFailure(err)
+			continue
+		case <-l.stopSyncer:
+			final = true
+		}
+		if broken {
+			continue
+		}
+		if err := l.syncOnce(final); err != nil {
+			// Never retried: the kernel may have dropped the pages it could not write, and a second
+			// fdatasync would then succeed.
+			broken = true
+			l.fail(err)
+		}
+	}
+	select {
+	case err := <-l.failed:
+		l.tellFailure(err)
+	default:
+	}
+}
+
+func (l *Log) tellFailure(err error) {
+	if l.cfg.OnFailure != nil {
+		l.cfg.OnFailure(err)
+	}
+}
+
+// syncOnce covers everything written so far. force asks for the disk whatever the level.
+func (l *Log) syncOnce(force bool) error {
+	target := l.Last()
+	if durable := segment.LSN(l.durable.Load()); target > durable {
+		l.syncing.Lock()
+		force = force || l.syncing.wanted > durable
+		l.syncing.Unlock()
+		if force || l.cfg.Sync == SyncDisk {
+			if err := l.syncFiles(durable, target); err != nil {
+				return err
+			}
+			l.durable.Store(uint64(target))
+			if l.cfg.Sync == SyncDisk {
+				l.synced.Store(uint64(target))
+			}
+			l.syncing.Lock()
+			l.notifyLocked()
+			l.syncing.Unlock()
+		}
+	}
+	if synced := l.Synced(); synced > l.syncerState.notified {
+		l.syncerState.notified = synced
+		if l.cfg.OnSynced != nil {
+			l.cfg.OnSynced(synced)
+		}
+	}
+	return nil
+}
+
+// syncFiles syncs the segments with records above durable and up to target, in order, and the
+// directory when one of them is new.
+func (l *Log) syncFiles(durable, target segment.LSN) error {
+	list := l.list()
+	if newest := list[len(list)-1].base; newest > l.syncerState.named {
+		if err := l.disk.sync(l.dir); err != nil {
+			return err
+		}
+		l.syncerState.named = newest
+	}
+	for _, s := range list {
+		if s.base > target {
+			break
+		}
+		if s.lastLSN() <= durable {
+			continue
+		}
+		if err := l.disk.sync(s.file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notifyLocked wakes SyncTo's callers; needs syncing.
+func (l *Log) notifyLocked() {
+	if l.syncing.changed != nil {
+		close(l.syncing.changed)
+		l.syncing.changed = nil
+	}
+}

@@ -1,0 +1,78 @@
+package wal
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// View is one goroutine's access to records. It holds a lease on every segment that it gave a record
+// of, until Release; records are borrowed until then.
+type View struct {
+	log     *Log
+	current *segmentFile // of the record given last; holds a lease
+	held    []*segmentFile
+}
+
+// NewView returns a view; it costs nothing until it is used.
+func (l *Log) NewView() *View { return &View{log: l} }
+
+// Record returns a record. Errors match ErrGone (removed by retention), ErrNotWritten, or
+// segment.ErrCorrupt.
+func (v *View) Record(lsn segment.LSN) (segment.Record, error) {
+	s := v.current
+	if s == nil || lsn < s.base || lsn > s.lastLSN() {
+		var err error
+		if s, err = v.enter(lsn); err != nil {
+			return nil, err
+		}
+	}
+	return s.record(lsn)
+}
+
+// Release gives all leases back. Records that the view gave are invalid from then on.
+func (v *View) Release() {
+	for i, s := range v.held {
+		s.mapping.Release()
+		v.held[i] = nil
+	}
+	v.held, v.current = v.held[:0], nil
+}
+
+// enter makes the segment of lsn the current one.
+func (v *View) enter(lsn segment.LSN) (*segmentFile, error) {
+	for _, s := range v.held {
+		if lsn >= s.base && lsn <= s.lastLSN() {
+			v.current = s
+			return s, nil
+		}
+	}
+	if lsn > v.log.Last() {
+		return nil, fmt.Errorf("record %d: %w (last is %d)", lsn, ErrNotWritten, v.log.Last())
+	}
+	for {
+		s := v.log.find(lsn)
+		switch {
+		case s == nil:
+			return nil, fmt.Errorf("record %d: %w (first is %d)", lsn, ErrGone, v.log.First())
+		case lsn > s.lastLSN():
+			return nil, s.damaged(lsn, 0, "segment that held the record is missing")
+		case s.mapping.Acquire():
+			v.held = append(v.held, s)
+			v.current = s
+			return s, nil
+		}
+		// The segment left the list before its mapping went, so the list is another by now.
+	}
+}
+
+// find returns the segment with the greatest base up to lsn, nil when lsn lies before all.
+func (l *Log) find(lsn segment.LSN) *segmentFile {
+	list := l.list()
+	i := sort.Search(len(list), func(i int) bool { return list[i].base > lsn })
+	if i == 0 {
+		return nil
+	}
+	return list[i-1]
+}
