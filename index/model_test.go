@@ -1,0 +1,420 @@
+package index
+
+import (
+	"errors"
+	"slices"
+	"sort"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"pgregory.net/rapid"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// modelEntry and modelQueue are the oracle: a slice, searched from the front.
+type modelEntry struct {
+	lsn         segment.LSN
+	size        uint32
+	inFlight    bool
+	redelivered bool
+	transient   bool
+}
+
+type modelQueue struct {
+	entries []modelEntry
+	last    segment.LSN
+	horizon segment.LSN
+
+	copied, stored map[segment.LSN]bool // redelivered as of the last copy, the last commit
+}
+
+func (m *modelQueue) redelivered() map[segment.LSN]bool {
+	set := map[segment.LSN]bool{}
+	for _, e := range m.entries {
+		if e.redelivered {
+			set[e.lsn] = true
+		}
+	}
+	return set
+}
+
+func (m *modelQueue) index(lsn segment.LSN) int {
+	return sort.Search(len(m.entries), func(i int) bool { return m.entries[i].lsn >= lsn })
+}
+
+func (m *modelQueue) remove(gone func(modelEntry) bool) int {
+	before := len(m.entries)
+	m.entries = slices.DeleteFunc(m.entries, gone)
+	return before - len(m.entries)
+}
+
+// logRecord is one record of the simulated log: a push, a settled range or a horizon.
+type logRecord struct {
+	lsn       segment.LSN
+	queue     int
+	push      bool
+	size      uint32
+	transient bool
+	settled   segment.Range
+	horizon   segment.LSN
+}
+
+// machine drives a store and its queues beside the model. The log is a slice.
+type machine struct {
+	fs     *vfs.MemFS
+	store  *Store
+	queues []*Queue
+	models []*modelQueue
+	log    []logRecord
+	last   segment.LSN
+}
+
+const modelQueues = 2
+
+func newMachine(t *rapid.T) *machine {
+	m := &machine{fs: vfs.NewMem()}
+	m.open(t)
+	for i := range modelQueues {
+		m.queues = append(m.queues, m.store.NewQueue(segment.QueueID(i+1)))
+		m.models = append(m.models, &modelQueue{stored: map[segment.LSN]bool{}})
+	}
+	return m
+}
+
+func (m *machine) open(t *rapid.T) {
+	var err error
+	if m.store, err = Open(Config{Dir: "index", fs: m.fs}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *machine) pick(t *rapid.T) (int, *Queue, *modelQueue) {
+	i := rapid.IntRange(0, modelQueues-1).Draw(t, "queue")
+	return i, m.queues[i], m.models[i]
+}
+
+// amount draws numbers around those at which chunks begin and pages grow.
+func amount(t *rapid.T) int {
+	return rapid.SampledFrom([]int{1, 1, 2, 3, 15, 16, 17, 63, 64, 65, 300, 1000, 4000, 4096, 9000}).Draw(t, "amount")
+}
+
+func (m *machine) record(r logRecord) segment.LSN {
+	m.last++
+	r.lsn = m.last
+	m.log = append(m.log, r)
+	return r.lsn
+}
+
+func (m *machine) Push(t *rapid.T) {
+	i, q, model := m.pick(t)
+	transients := rapid.SampledFrom([]int{0, 0, 1, 2, 7, 1000}).Draw(t, "one transient in")
+	gap := rapid.SampledFrom([]segment.LSN{0, 0, 0, 1, 100, 1 << 31, 1 << 33}).Draw(t, "gap")
+	m.last += gap
+	for j := range amount(t) {
+		if len(model.entries) > 40_000 {
+			return
+		}
+		r := logRecord{queue: i, push: true, size: uint32(j * 7 % 1000), transient: transients > 0 && j%transients == 0}
+		lsn := m.record(r)
+		if q.Push(lsn, r.size, r.transient) == 0 {
+			t.Fatalf("push of %d ignored", lsn)
+		}
+		if q.Push(lsn, r.size, r.transient) != 0 {
+			t.Fatalf("second push of %d not ignored", lsn)
+		}
+		model.entries = append(model.entries, modelEntry{lsn: lsn, size: r.size, transient: r.transient})
+		model.last = lsn
+	}
+}
+
+func (m *machine) Next(t *rapid.T) {
+	_, q, model := m.pick(t)
+	n, i := amount(t), 0
+	for range n {
+		for i < len(model.entries) && model.entries[i].inFlight {
+			i++
+		}
+		peeked, _ := q.Peek()
+		got, ok := q.Next()
+		if ok != (i < len(model.entries)) || got != peeked {
+			t.Fatalf("next: %+v %t, peeked %+v, model has %d at %d", got, ok, peeked, len(model.entries), i)
+		}
+		if !ok {
+			return
+		}
+		want := &model.entries[i]
+		if got.LSN != want.lsn || got.Size != want.size || got.Redelivered != want.redelivered || got.Transient != want.transient {
+			t.Fatalf("next: got %+v, want %+v", got, *want)
+		}
+		want.inFlight = true
+	}
+}
+
+// some draws the LSNs of live entries in flight (or of any): a run or a scatter.
+func some(t *rapid.T, model *modelQueue, inFlight bool) []segment.LSN {
+	var candidates []segment.LSN
+	for _, e := range model.entries {
+		if e.inFlight || !inFlight {
+			candidates = append(candidates, e.lsn)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil
+	}
+	from := rapid.IntRange(0, len(candidates)-1).Draw(t, "from")
+	step := rapid.SampledFrom([]int{1, 1, 2, 3, 700}).Draw(t, "step")
+	var chosen []segment.LSN
+	n := amount(t)
+	for i := from; i < len(candidates) && len(chosen) < n; i += step {
+		chosen = append(chosen, candidates[i])
+	}
+	if rapid.Bool().Draw(t, "backwards") {
+		slices.Reverse(chosen)
+	}
+	return chosen
+}
+
+func (m *machine) Settle(t *rapid.T) {
+	i, q, model := m.pick(t)
+	gone := map[segment.LSN]bool{}
+	for _, lsn := range some(t, model, rapid.Bool().Draw(t, "in flight only")) {
+		p, ok := q.Find(lsn)
+		if !ok || !q.Settle(p) || q.Settle(p) {
+			t.Fatalf("settle %d: found %t, or not settled just once", lsn, ok)
+		}
+		if _, ok := q.Find(lsn); ok {
+			t.Fatalf("settled %d is found", lsn)
+		}
+		gone[lsn] = true
+		m.record(logRecord{queue: i, settled: segment.Range{From: lsn, To: lsn}})
+	}
+	model.remove(func(e modelEntry) bool { return gone[e.lsn] })
+}
+
+func (m *machine) Requeue(t *rapid.T) {
+	_, q, model := m.pick(t)
+	for _, lsn := range some(t, model, true) {
+		p, ok := q.Find(lsn)
+		if !ok {
+			t.Fatalf("%d not found", lsn)
+		}
+		q.Requeue(p)
+		e := &model.entries[model.index(lsn)]
+		e.inFlight, e.redelivered = false, true
+	}
+}
+
+func (m *machine) SettleRange(t *rapid.T) {
+	i, q, model := m.pick(t)
+	bound := func(label string) segment.LSN {
+		if len(model.entries) == 0 || rapid.IntRange(0, 9).Draw(t, "any") == 0 {
+			return segment.LSN(rapid.Uint64().Draw(t, label))
+		}
+		near := rapid.SampledFrom([]segment.LSN{0, 1, ^segment.LSN(0)}).Draw(t, "near")
+		return model.entries[rapid.IntRange(0, len(model.entries)-1).Draw(t, label)].lsn + near
+	}
+	r := segment.Range{From: bound("from"), To: bound("to")}
+	want := model.remove(func(e modelEntry) bool { return r.From <= e.lsn && e.lsn <= r.To })
+	if got := q.SettleRange(r.From, r.To); got != want {
+		t.Fatalf("settled %d of %v, want %d", got, r, want)
+	}
+	m.record(logRecord{queue: i, settled: r})
+}
+
+func (m *machine) Purge(t *rapid.T) {
+	i, q, model := m.pick(t)
+	var ranges []segment.Range
+	got := q.Purge(func(from, to segment.LSN) { ranges = append(ranges, segment.Range{From: from, To: to}) })
+	covered, r, between := 0, 0, true
+	for _, e := range model.entries {
+		for r < len(ranges) && ranges[r].To < e.lsn {
+			if r++; r < len(ranges) && (ranges[r].From <= ranges[r-1].To || !between && ranges[r].From <= e.lsn) {
+				t.Fatalf("ranges %v and %v out of order, or nothing in flight between them", ranges[r-1], ranges[r])
+			}
+			between = e.inFlight
+		}
+		inside := r < len(ranges) && ranges[r].From <= e.lsn
+		if inside == e.inFlight {
+			t.Fatalf("entry %+v within a purged range: %t", e, inside)
+		}
+		if inside {
+			covered++
+		} else {
+			between = true
+		}
+	}
+	if got != covered {
+		t.Fatalf("purged %d, model has %d", got, covered)
+	}
+	model.remove(func(e modelEntry) bool { return !e.inFlight })
+	for _, r := range ranges {
+		m.record(logRecord{queue: i, settled: r})
+	}
+}
+
+func (m *machine) Horizon(t *rapid.T) {
+	i, q, model := m.pick(t)
+	h := m.last + segment.LSN(rapid.IntRange(-200, 200).Draw(t, "ahead"))
+	if h > 1<<63 {
+		return // the log is still short
+	}
+	q.SetHorizon(h)
+	model.horizon = max(model.horizon, h)
+	m.record(logRecord{queue: i, horizon: h})
+}
+
+// Checkpoint is fuzzy: the second queue works on after the first was copied.
+func (m *machine) Checkpoint(t *rapid.T) {
+	c, mark := m.store.Checkpoint(), m.last
+	abandon := rapid.IntRange(0, 3).Draw(t, "abandon") == 0
+	for i, q := range m.queues {
+		c.Queue(q)
+		m.models[i].copied = m.models[i].redelivered()
+		if abandon && i == 0 {
+			return
+		}
+		if q.Dirty() && q.generation != c.generation {
+			t.Fatal("dirty after it was copied")
+		}
+		if rapid.Bool().Draw(t, "meanwhile") {
+			m.Push(t)
+			m.Next(t)
+			m.Settle(t)
+			m.Purge(t)
+		}
+	}
+	if err := c.Commit(mark); err != nil {
+		t.Fatal(err)
+	}
+	for _, model := range m.models {
+		model.stored = model.copied
+	}
+}
+
+func (m *machine) CleanRestart(t *rapid.T) {
+	c := m.store.Checkpoint()
+	for i, q := range m.queues {
+		c.Queue(q)
+		m.models[i].stored = m.models[i].redelivered()
+	}
+	if err := c.Commit(m.last); err != nil {
+		t.Fatal(err)
+	}
+	m.restart(t, true)
+}
+
+func (m *machine) Crash(t *rapid.T) { m.restart(t, rapid.Bool().Draw(t, "clean")) }
+
+// restart closes the store without a checkpoint and replays the log from the mark.
+func (m *machine) restart(t *rapid.T, clean bool) {
+	if err := m.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.open(t)
+	for i := range m.queues {
+		q, err := m.store.LoadQueue(segment.QueueID(i + 1))
+		if errors.Is(err, ErrNoQueue) && m.store.Mark() == 0 {
+			q, err = m.store.NewQueue(segment.QueueID(i+1)), nil
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.queues[i] = q
+	}
+	for _, r := range m.log {
+		if q := m.queues[r.queue]; r.lsn > m.store.Mark() {
+			switch {
+			case r.push:
+				q.Push(r.lsn, r.size, r.transient)
+			case r.horizon > 0:
+				q.SetHorizon(r.horizon)
+			default:
+				q.SettleRange(r.settled.From, r.settled.To)
+			}
+		}
+	}
+	for i, q := range m.queues {
+		q.Recover(clean)
+		m.models[i].restart(clean)
+	}
+}
+
+func (m *modelQueue) restart(clean bool) {
+	m.remove(func(e modelEntry) bool { return e.transient })
+	for i := range m.entries {
+		e := &m.entries[i]
+		e.inFlight = false
+		e.redelivered = m.stored[e.lsn] || !clean && e.lsn <= m.horizon
+	}
+}
+
+// check compares the counts after every step.
+func (m *machine) check(t *rapid.T) {
+	for i, q := range m.queues {
+		model := m.models[i]
+		ready, inFlight, bytes, head := 0, 0, int64(0), segment.LSN(0)
+		for j, e := range model.entries {
+			if j == 0 {
+				head = e.lsn
+			}
+			if e.inFlight {
+				inFlight++
+				continue
+			}
+			ready++
+			bytes += int64(e.size)
+		}
+		if q.Ready() != ready || q.InFlight() != inFlight || q.ReadyBytes() != bytes || q.Last() != model.last {
+			t.Fatalf("queue %d: ready %d, in flight %d, bytes %d, last %d; want %d, %d, %d, %d", i,
+				q.Ready(), q.InFlight(), q.ReadyBytes(), q.Last(), ready, inFlight, bytes, model.last)
+		}
+		if got, ok := q.Head(); got != head || ok != (ready+inFlight > 0) {
+			t.Fatalf("queue %d: head %d %t, want %d", i, got, ok, head)
+		}
+		if q.Horizon() != model.horizon {
+			t.Fatalf("queue %d: horizon %d, want %d", i, q.Horizon(), model.horizon)
+		}
+		for _, err := range q.Check() {
+			t.Error(err)
+		}
+		if err := q.Err(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestQueuesBehaveLikeTheModel is the main test of the package: any sequence of
+// operations, checkpoints and crashes leaves queues as the slice model has them.
+func TestQueuesBehaveLikeTheModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"":             m.check,
+			"push":         m.Push,
+			"pushMore":     m.Push,
+			"next":         m.Next,
+			"nextMore":     m.Next,
+			"settle":       m.Settle,
+			"requeue":      m.Requeue,
+			"settleRange":  m.SettleRange,
+			"purge":        m.Purge,
+			"horizon":      m.Horizon,
+			"checkpoint":   m.Checkpoint,
+			"checkpoint2":  m.Checkpoint,
+			"cleanRestart": m.CleanRestart,
+			"crash":        m.Crash,
+		})
+		for _, err := range m.store.Check() {
+			t.Error(err)
+		}
+		m.CleanRestart(t)
+		m.check(t)
+		for _, err := range m.store.Check() {
+			t.Error(err)
+		}
+		if err := m.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
