@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/millrace-mq/millrace/server"
+	"github.com/millrace-mq/millrace/wal"
+)
+
+// serve runs the broker until it is told to stop.
+func serve(ctx context.Context, args []string, _ io.Reader, out, errOut io.Writer) int {
+	cfg, code, done := serveConfig(args, out, errOut)
+	if done {
+		return code
+	}
+	s, err := server.Open(cfg)
+	if err != nil {
+		fmt.Fprintf(errOut, "millrace serve: %s\n", oneLine(err))
+		return exitFailed
+	}
+	fmt.Fprintln(out, startLine(s, cfg))
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	select {
+	case <-ctx.Done():
+		cfg.Logger.Info("stopping")
+	case err = <-served:
+	}
+	if err := errors.Join(err, s.Shutdown()); err != nil {
+		fmt.Fprintf(errOut, "millrace serve: %s\n", oneLine(err))
+		return exitFailed
+	}
+	cfg.Logger.Info("stopped")
+	return exitOK
+}
+
+// serveConfig turns flags into a configuration; done says that there is nothing more to do.
+func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code int, done bool) {
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.SortFlags = false
+	data := flags.String("data", "millrace-data", "folder that holds everything worth keeping; created if missing")
+	listen := flags.String("listen", "127.0.0.1:5672", "address for AMQP clients; port 0 takes a free one")
+	sync := flags.String("sync", "disk", "what a confirm stands for: disk (fdatasync returned) or os (the kernel has it)")
+	segmentSize, maxMessage, retainBytes := size(64<<20), size(16<<20), size(0)
+	flags.Var(&segmentSize, "segment-size", "size of the log's files")
+	flags.Var(&retainBytes, "retain-bytes", "keep so much of the log that is consumed already")
+	retainTime := flags.Duration("retain-time", 0, "keep what is consumed already for so long")
+	checkpoint := flags.Duration("checkpoint-every", 5*time.Second, "limits what a restart has to replay")
+	flags.Var(&maxMessage, "max-message-size", "largest message accepted")
+	heartbeat := flags.Duration("heartbeat", time.Minute, "interval offered to clients")
+	level := flags.String("log-level", "info", "debug, info, warn or error")
+	flags.Usage = func() {}
+
+	fail := func(err error) (server.Config, int, bool) {
+		fmt.Fprintf(errOut, "millrace serve: %s; see 'millrace serve --help'\n", oneLine(err))
+		return server.Config{}, exitUsage, true
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprintf(out, "Run the broker.\n\nUsage: millrace serve [flags]\n\n%s\nSizes are written 512KiB, 64MiB, 1GiB; durations 500ms, 10m, 72h.\n", flags.FlagUsages())
+		return server.Config{}, exitOK, true
+	case err != nil:
+		return fail(err)
+	case flags.NArg() > 0:
+		return fail(fmt.Errorf("unexpected argument %q", flags.Arg(0)))
+	}
+	cfg = server.Config{
+		Data: *data, Listen: *listen, SegmentSize: int64(segmentSize), RetainBytes: int64(retainBytes), RetainTime: *retainTime,
+		CheckpointEvery: *checkpoint, MaxMessageSize: int64(maxMessage), Heartbeat: *heartbeat, Version: version,
+	}
+	var errs []error
+	switch *sync {
+	case "disk":
+		cfg.Sync = wal.SyncDisk
+	case "os":
+		cfg.Sync = wal.SyncOS
+	default:
+		errs = append(errs, fmt.Errorf("--sync is %q, not disk or os", *sync))
+	}
+	var minimum slog.Level
+	if err := minimum.UnmarshalText([]byte(*level)); err != nil {
+		errs = append(errs, fmt.Errorf("--log-level is %q, not debug, info, warn or error", *level))
+	}
+	cfg.Logger = slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: minimum}))
+	if err := errors.Join(append(errs, cfg.Validate())...); err != nil {
+		return fail(err)
+	}
+	return cfg, 0, false
+}
+
+// startLine says where the server listens, where the data lies and what was recovered.
+func startLine(s *server.Server, cfg server.Config) string {
+	r := s.Recovery()
+	recovered := fmt.Sprintf("recovered %d queues, %d messages in %v (%d records replayed)",
+		r.Queues, r.Messages, r.Duration.Round(100*time.Microsecond), r.Replayed)
+	if r.Rebuilt {
+		recovered += ", index rebuilt from the log"
+	}
+	if n := len(r.Log.Quarantined); n > 0 {
+		recovered += fmt.Sprintf(", %d damaged records set aside", n)
+	}
+	return fmt.Sprintf("millrace %s listening on %s, data in %s, sync %s, %s",
+		cfg.Version, listenAddress(s.Addr()), cfg.Data, cfg.Sync, recovered)
+}
+
+func listenAddress(a net.Addr) string {
+	if strings.HasPrefix(a.String(), "[::]:") {
+		return "0.0.0.0" + strings.TrimPrefix(a.String(), "[::]")
+	}
+	return a.String()
+}
+
+// oneLine words an error in one line; joined errors stand behind each other.
+func oneLine(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	var path *os.PathError
+	if errors.As(err, &path) && errors.Is(err, os.ErrPermission) {
+		text += " (check the owner and mode of the folder)"
+	}
+	return text
+}

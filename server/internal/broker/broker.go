@@ -1,0 +1,222 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace-mq/millrace/index"
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/wal"
+)
+
+// Config says where a broker keeps its data and what a confirm stands for. Zero values mean defaults.
+type Config struct {
+	// Data is the folder of everything that must be kept: log, index, and a lock against a second process.
+	Data string
+	// Sync is what a confirm stands for.
+	Sync wal.Level
+	// SegmentSize is the size of the log's files in bytes; 0 is the log's default.
+	SegmentSize int64
+	// RetainBytes and RetainTime keep consumed history; 0 keeps none beyond what is needed.
+	RetainBytes int64
+	RetainTime  time.Duration
+	// CheckpointEvery and CheckpointBytes limit what a restart replays: 5 s and 256 MiB of log by default.
+	CheckpointEvery time.Duration
+	CheckpointBytes int64
+	Logger          *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.CheckpointEvery == 0 {
+		c.CheckpointEvery = 5 * time.Second
+	}
+	if c.CheckpointBytes == 0 {
+		c.CheckpointBytes = 256 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// errStopped answers what is asked of a broker that shuts down.
+var errStopped = errors.New("broker shuts down")
+
+// Broker is a running broker. Safe for concurrent use, except that Close must be the last call.
+type Broker struct {
+	// Immutable.
+	cfg      Config
+	logger   *slog.Logger
+	lock     *os.File
+	log      *wal.Log
+	index    *index.Store
+	recovery Recovery
+
+	confirms    confirmer
+	journal     *journalWriter
+	checkpoints *checkpointer
+	stop        chan struct{} // closed by Close
+
+	// vhosts is replaced as a whole, never changed.
+	vhosts atomic.Pointer[[]*VHost]
+	sets   atomic.Uint64 // number of the last route set
+
+	// replaying: apply finds queues' entries in the index. Only during Open.
+	replaying bool
+
+	failed struct {
+		sync.Mutex
+		err error
+	}
+}
+
+// Recovery tells what Open found.
+type Recovery struct {
+	Log      wal.Recovery
+	Rebuilt  bool // the index was missing or damaged and has been made anew from the log
+	Replayed int  // records
+	VHosts, Exchanges, Queues,
+	Messages int // ready, after all
+	Duration time.Duration
+}
+
+// Open opens or creates the data folder and recovers what it holds.
+func Open(cfg Config) (*Broker, error) {
+	cfg = cfg.withDefaults()
+	start := time.Now()
+	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	lock, err := lockFolder(cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{cfg: cfg, logger: cfg.Logger, lock: lock, stop: make(chan struct{})}
+	b.vhosts.Store(new([]*VHost))
+	b.journal = newJournalWriter(b)
+	b.checkpoints = newCheckpointer(b)
+	if err := b.open(); err != nil {
+		b.release()
+		return nil, err
+	}
+	b.recovery.Duration = time.Since(start)
+	go b.journal.run(b.stop)
+	go b.checkpoints.run(b.stop)
+	return b, nil
+}
+
+func (b *Broker) open() error {
+	if err := b.openIndex(); err != nil {
+		return err
+	}
+	log, err := wal.Open(wal.Config{
+		Dir: filepath.Join(b.cfg.Data, "log"), SegmentSize: b.cfg.SegmentSize, Sync: b.cfg.Sync,
+		RetainBytes: b.cfg.RetainBytes, RetainTime: b.cfg.RetainTime,
+		Catalogue: b.appendCatalogue, OnSynced: b.confirms.synced, OnFailure: b.logFailed, Logger: b.logger,
+	})
+	if err != nil {
+		return err
+	}
+	b.log = log
+	b.recovery.Log = log.Recovery()
+	if err := b.recover(); err != nil {
+		return err
+	}
+	if err := log.Start(); err != nil {
+		return err
+	}
+	return b.begin()
+}
+
+// Recovery tells what Open found.
+func (b *Broker) Recovery() Recovery { return b.recovery }
+
+// NewView gives a connection's writer access to the log.
+func (b *Broker) NewView() *wal.View { return b.log.NewView() }
+
+// SyncLevel names what a confirm stands for.
+func (b *Broker) SyncLevel() string { return b.cfg.Sync.String() }
+
+// Err is the failure that stopped the log, nil while it works.
+func (b *Broker) Err() error {
+	b.failed.Lock()
+	defer b.failed.Unlock()
+	return b.failed.err
+}
+
+// Close brings what is left to the log, writes a checkpoint and closes the data folder. All clients must
+// be gone.
+func (b *Broker) Close() error {
+	close(b.stop)
+	<-b.journal.done
+	<-b.checkpoints.done
+	for _, vh := range b.hosts() {
+		vh.state.Lock()
+		for _, q := range vh.state.byID {
+			q.Rest()
+		}
+		vh.unlockState()
+	}
+	b.journal.writeAll()
+	var err error
+	if b.Err() == nil {
+		err = b.checkpoints.write()
+	}
+	return errors.Join(err, b.release())
+}
+
+func (b *Broker) release() error {
+	var errs []error
+	if b.log != nil {
+		errs = append(errs, b.log.Close())
+	}
+	if b.index != nil {
+		errs = append(errs, b.index.Close())
+	}
+	return errors.Join(append(errs, b.lock.Close())...)
+}
+
+// hosts returns the virtual hosts. The slice is not changed by anybody.
+func (b *Broker) hosts() []*VHost { return *b.vhosts.Load() }
+
+func (b *Broker) addHost(vh *VHost) {
+	hosts := append([]*VHost(nil), b.hosts()...)
+	hosts = append(hosts, vh)
+	b.vhosts.Store(&hosts)
+}
+
+func (b *Broker) host(id uint32) *VHost {
+	for _, vh := range b.hosts() {
+		if vh.ID == id {
+			return vh
+		}
+	}
+	return nil
+}
+
+// routeSet gives a list of queues a number under which the log's records can refer to it.
+func (b *Broker) routeSet(ids []segment.QueueID) *segment.RouteSet {
+	return &segment.RouteSet{ID: b.sets.Add(1), Queues: ids}
+}
+
+// appendCatalogue states the whole topology at the start of a segment, so that a segment can be read
+// alone and older ones may go. The log calls it with its append lock held.
+func (b *Broker) appendCatalogue(batch *segment.Batch) {
+	now := time.Now().UnixMilli()
+	b.catalogue(func(payload []byte) {
+		batch.Append(segment.KindCatalogue, 0, 0, now, payload)
+	})
+}
+
+func (b *Broker) logFailed(err error) {
+	b.failed.Lock()
+	b.failed.err = err
+	b.failed.Unlock()
+	b.logger.Error("the log has stopped: nothing more is stored or confirmed; mend the cause and restart", "error", err)
+}

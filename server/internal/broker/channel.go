@@ -1,0 +1,86 @@
+package broker
+
+import (
+	"slices"
+
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// Channel is one AMQP channel of a client: what it publishes and waits to be confirmed, and, embedded,
+// what it consumes.
+type Channel struct {
+	*queue.Channel
+
+	client *Client
+
+	// Owned by the connection's reader.
+	confirming bool
+	published  uint64 // sequence number of the last publish (CONF-02)
+	// awaits is the place in the staged batch of the last publish that must be synced, plus one; 0 is none.
+	awaits  int
+	touched bool // in client.published
+	settles int  // staged settlements of this channel
+
+	// Guarded by client.confirms.
+	confirms struct {
+		open    []pendingConfirm // oldest first
+		last    uint64           // highest number confirmed
+		waiting bool             // in client.confirms.waiting
+		closed  bool
+	}
+}
+
+// pendingConfirm: the publishes up to seq are safe when the log is synced up to lsn.
+type pendingConfirm struct {
+	seq uint64
+	lsn segment.LSN
+}
+
+// OpenChannel adds a channel to the connection.
+func (c *Client) OpenChannel(number uint16) *Channel {
+	ch := &Channel{client: c, Channel: queue.NewChannel(number, c)}
+	c.vhost.state.Lock()
+	c.channels = append(c.channels, ch)
+	c.vhost.state.Unlock()
+	return ch
+}
+
+// Confirming switches the channel to confirm mode (CONF-01).
+func (ch *Channel) Confirming() { ch.confirming = true }
+
+// Close ends the channel (ERR-05): staged work takes effect, consumers go, what is unsettled returns to
+// its queues, nothing more is confirmed.
+func (ch *Channel) Close() error {
+	c := ch.client
+	err := c.Flush()
+	c.confirms.Lock()
+	ch.confirms.closed = true
+	ch.confirms.open = nil
+	c.confirms.Unlock()
+
+	c.vhost.state.Lock()
+	ch.Channel.Close()
+	if i := slices.Index(c.channels, ch); i >= 0 {
+		c.channels = slices.Delete(c.channels, i, i+1)
+	}
+	c.vhost.unlockState()
+	c.vhost.deleteOrphans()
+	return err
+}
+
+// SetLimit sets the prefetch limit that all consumers of the channel share (QOS-03).
+func (ch *Channel) SetLimit(limit int) {
+	ch.client.vhost.state.Lock()
+	ch.Channel.SetLimit(limit)
+	ch.client.vhost.unlockState()
+}
+
+// Recover returns all unsettled deliveries to their queues (ACK-06). done is called before they are
+// delivered again.
+func (ch *Channel) Recover(done func()) {
+	ch.client.vhost.state.Lock()
+	ch.Channel.Recover()
+	done()
+	ch.client.vhost.unlockState()
+}

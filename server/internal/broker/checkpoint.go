@@ -1,0 +1,167 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/millrace-mq/millrace/index"
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/wal"
+)
+
+// checkpointer stores the view now and then, so that a restart has little to replay, and lets the log
+// recycle what nobody needs.
+//
+// A checkpoint is fuzzy: mark and topology are taken at one moment, then the queues are copied one by
+// one while work goes on, so the view may hold more of a queue than the mark says. That is harmless, for
+// applying a record twice is. The view must never hold more than the log, though: before it is committed,
+// the log is synced beyond all that was copied.
+type checkpointer struct {
+	broker *Broker
+	done   chan struct{}
+
+	mu struct {
+		sync.Mutex
+		dropped []segment.QueueID // deleted since the last checkpoint
+	}
+
+	// Owned by the goroutine, and by Close when that has ended.
+	generations map[uint32]uint64 // of the topology as last stored
+	chunks      uint64            // of the catalogue as last stored
+	last        segment.LSN       // the last record when the last checkpoint was written
+}
+
+func newCheckpointer(b *Broker) *checkpointer {
+	return &checkpointer{broker: b, done: make(chan struct{}), generations: make(map[uint32]uint64)}
+}
+
+// drop says that a queue has been deleted.
+func (c *checkpointer) drop(id segment.QueueID) {
+	c.mu.Lock()
+	c.mu.dropped = append(c.mu.dropped, id)
+	c.mu.Unlock()
+}
+
+func (c *checkpointer) run(stop <-chan struct{}) {
+	defer close(c.done)
+	const look = 250 * time.Millisecond
+	ticker := time.NewTicker(min(look, c.broker.cfg.CheckpointEvery))
+	defer ticker.Stop()
+	written, at := time.Now(), c.broker.log.Written()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		volume := c.broker.log.Written() - at
+		if time.Since(written) < c.broker.cfg.CheckpointEvery && volume < c.broker.cfg.CheckpointBytes {
+			continue
+		}
+		if c.broker.log.Last() == c.last || c.broker.Err() != nil {
+			continue
+		}
+		if err := c.write(); err != nil {
+			c.broker.logger.Error("checkpoint not written; a restart will replay more of the log", "error", err)
+		}
+		written, at = time.Now(), c.broker.log.Written()
+	}
+}
+
+// write stores one checkpoint and retires what it makes unneeded.
+func (c *checkpointer) write() error {
+	b := c.broker
+	ck := b.index.Checkpoint()
+	mark := c.copyTopology(ck)
+
+	c.mu.Lock()
+	dropped := c.mu.dropped
+	c.mu.dropped = nil
+	c.mu.Unlock()
+	floor := mark + 1
+	for _, vh := range b.hosts() {
+		floor = min(floor, vh.copyQueues(ck))
+	}
+	for _, id := range dropped {
+		ck.DropQueue(id)
+	}
+
+	// The view must not know what the log could lose.
+	if err := b.log.SyncTo(context.Background(), b.log.Last()); err != nil {
+		return err
+	}
+	if err := ck.Commit(mark); err != nil {
+		return err
+	}
+	c.last = b.log.Last()
+	if err := b.log.Retire(floor); err != nil && !errors.Is(err, wal.ErrStopped) {
+		b.logger.Warn("log files not recycled", "error", err)
+	}
+	return nil
+}
+
+// copyQueues copies what changed in the queues of the host, a few at a time so that nobody waits long,
+// and returns the lowest record that one of them still needs.
+func (vh *VHost) copyQueues(ck *index.Checkpoint) segment.LSN {
+	const atOnce = 64
+	floor := ^segment.LSN(0)
+	vh.state.Lock()
+	ids := make([]segment.QueueID, 0, len(vh.state.byID))
+	for id := range vh.state.byID {
+		ids = append(ids, id)
+	}
+	for i, id := range ids {
+		if i%atOnce == atOnce-1 {
+			vh.state.Unlock()
+			vh.state.Lock()
+		}
+		q := vh.state.byID[id]
+		if q == nil {
+			continue
+		}
+		if head, ok := q.Entries().Head(); ok {
+			floor = min(floor, head)
+		}
+		ck.Queue(q.Entries())
+	}
+	vh.state.Unlock()
+	return floor
+}
+
+// catalogueObject is the kind of the index's objects that hold the catalogue, numbered from 0.
+const catalogueObject byte = 'T'
+
+// copyTopology takes the mark, and stores the catalogue as of then if the topology has changed.
+func (c *checkpointer) copyTopology(ck *index.Checkpoint) segment.LSN {
+	b := c.broker
+	hosts := b.hosts()
+	for _, vh := range hosts {
+		vh.topology.RLock()
+		defer vh.topology.RUnlock()
+	}
+	// No change of topology is under way. Every other record up to the mark has been applied, or will have
+	// been when its state lock, which is held by now, is let go of.
+	mark := b.log.Barrier()
+	changed := false
+	for _, vh := range hosts {
+		if generation := vh.topology.router.Generation(); c.generations[vh.ID] != generation {
+			c.generations[vh.ID] = generation
+			changed = true
+		}
+	}
+	if !changed {
+		return mark
+	}
+	var chunks uint64
+	b.catalogue(func(payload []byte) {
+		ck.PutObject(index.ObjectKey{Kind: catalogueObject, ID: chunks}, payload)
+		chunks++
+	})
+	for id := chunks; id < c.chunks; id++ {
+		ck.DeleteObject(index.ObjectKey{Kind: catalogueObject, ID: id})
+	}
+	c.chunks = chunks
+	return mark
+}

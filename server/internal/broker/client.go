@@ -1,0 +1,138 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/millrace-mq/millrace/router"
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// Sink is a connection as the broker sees it. Its methods only note what is to be sent: they must not
+// block and must not call back into the broker.
+type Sink interface {
+	// Deliver notes deliveries to be sent in this order. The slice is the broker's. When they have been
+	// sent, or dropped, the connection says so with [Client.Sent].
+	Deliver([]queue.Delivery)
+	// Confirm tells a publisher that its messages up to seq are safe; multiple says that there is more
+	// than one of them (CONF-03).
+	Confirm(channel uint16, seq uint64, multiple bool)
+	// Cancel tells a client that the broker ended a subscription (QUEUE-13).
+	Cancel(channel uint16, consumer string)
+}
+
+// A connection that does not read gets no more than this ahead: past either limit its consumers are
+// passed over until its writer has caught up (FLOW-03).
+const (
+	maxOutletBytes    = 4 << 20
+	maxOutletMessages = 8192
+)
+
+// Client is one connection's way into a virtual host. It stages publishes and settlements and brings
+// them to the log and the queues in batches: the reader of a connection calls Flush once for each
+// buffer that it read.
+type Client struct {
+	// Immutable.
+	vhost *VHost
+	sink  Sink
+	user  *User
+
+	// Owned by the connection's reader.
+	batch     segment.Batch
+	staged    []stagedPublish
+	settles   []stagedSettle
+	published []*Channel // have staged publishes to be confirmed
+	routes    routes
+	scratch   router.Scratch[*queue.Queue]
+	first     segment.LSN // of the batch being applied
+	applied   func(segment.LSN)
+	exclusive []*queue.Queue // to be deleted with the connection (QUEUE-10)
+
+	// Guarded by the state lock of the virtual host.
+	pending []queue.Delivery
+	// channels are the open channels, to be resumed when the outlet has room again.
+	channels []*Channel
+
+	// What the outlet holds. Added to under the state lock, taken from by the connection's writer.
+	outlet struct {
+		bytes, messages atomic.Int64
+		starved         atomic.Bool
+	}
+
+	confirms struct {
+		sync.Mutex
+		waiting []*Channel // have publishes that wait for a sync
+	}
+	listed bool // among the confirmer's waiters; guarded by the confirmer
+}
+
+// NewClient connects a sink to the virtual host.
+func (vh *VHost) NewClient(user *User, sink Sink) *Client {
+	c := &Client{vhost: vh, sink: sink, user: user}
+	c.routes.init()
+	c.applied = func(first segment.LSN) {
+		c.first = first
+		vh.state.Lock() // still under the append lock: records are applied in log order
+	}
+	return c
+}
+
+// VHost is the virtual host that the client is connected to.
+func (c *Client) VHost() *VHost { return c.vhost }
+
+// Close deletes the connection's exclusive queues. Its channels must be closed.
+func (c *Client) Close() {
+	for _, q := range c.exclusive {
+		c.vhost.deleteIf(q, func() bool { return true })
+	}
+	c.exclusive = nil
+}
+
+// Room implements [queue.Outlet].
+func (c *Client) Room() bool {
+	if c.hasRoom() {
+		return true
+	}
+	// Say so first and look again: the writer may have emptied the outlet in between, and would then not
+	// know that somebody waits.
+	c.outlet.starved.Store(true)
+	return c.hasRoom()
+}
+
+func (c *Client) hasRoom() bool {
+	return c.outlet.bytes.Load() < maxOutletBytes && c.outlet.messages.Load() < maxOutletMessages
+}
+
+// Deliver implements [queue.Outlet].
+func (c *Client) Deliver(d queue.Delivery) {
+	if len(c.pending) == 0 {
+		c.vhost.state.touched = append(c.vhost.state.touched, c)
+	}
+	c.pending = append(c.pending, d)
+	c.outlet.bytes.Add(int64(d.Size))
+	c.outlet.messages.Add(1)
+}
+
+// passOn hands the gathered deliveries to the connection. Called under the state lock, which keeps the
+// deliveries of one connection in the order of their tags.
+func (c *Client) passOn() {
+	c.sink.Deliver(c.pending)
+	clear(c.pending)
+	c.pending = c.pending[:0]
+}
+
+// Sent says that the connection has sent deliveries with so many body bytes. If consumers were passed
+// over for lack of room they get their turn again, once half of the room is free.
+func (c *Client) Sent(messages int, bytes int64) {
+	left := c.outlet.messages.Add(-int64(messages))
+	leftBytes := c.outlet.bytes.Add(-bytes)
+	if left > maxOutletMessages/2 || leftBytes > maxOutletBytes/2 || !c.outlet.starved.Swap(false) {
+		return
+	}
+	c.vhost.state.Lock()
+	for _, ch := range c.channels {
+		ch.Channel.Resume()
+	}
+	c.vhost.unlockState()
+}

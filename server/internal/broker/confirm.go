@@ -1,0 +1,96 @@
+package broker
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// confirmer tells clients that the log has been synced. A client is listed while it has publishes that
+// wait; the log's syncer walks the list after each sync.
+type confirmer struct {
+	mu struct {
+		sync.Mutex
+		waiters []*Client
+	}
+}
+
+// synced is called by the log's syncer after the watermark has moved.
+func (f *confirmer) synced(lsn segment.LSN) {
+	f.mu.Lock()
+	waiters := f.mu.waiters
+	f.mu.waiters = nil
+	for _, c := range waiters {
+		c.listed = false
+	}
+	f.mu.Unlock()
+	for _, c := range waiters {
+		if c.confirmTo(lsn) {
+			f.list(c)
+		}
+	}
+}
+
+func (f *confirmer) list(c *Client) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !c.listed {
+		c.listed = true
+		f.mu.waiters = append(f.mu.waiters, c)
+	}
+}
+
+// registerConfirms notes what each channel's publishes of this batch wait for; first is the batch's
+// first LSN. Those that wait for nothing, or for what is synced already, are confirmed at once.
+func (c *Client) registerConfirms(first segment.LSN) {
+	if len(c.published) == 0 {
+		return
+	}
+	c.confirms.Lock()
+	for _, ch := range c.published {
+		p := pendingConfirm{seq: ch.published}
+		if ch.awaits > 0 {
+			p.lsn = first + segment.LSN(ch.awaits-1)
+		}
+		ch.touched, ch.awaits = false, 0
+		ch.confirms.open = append(ch.confirms.open, p)
+		if !ch.confirms.waiting {
+			ch.confirms.waiting = true
+			c.confirms.waiting = append(c.confirms.waiting, ch)
+		}
+	}
+	c.published = c.published[:0]
+	c.confirms.Unlock()
+
+	b := c.vhost.broker
+	if c.confirmTo(b.log.Synced()) {
+		b.confirms.list(c)
+		c.confirmTo(b.log.Synced()) // a sync may have ended before the client was listed
+	}
+}
+
+// confirmTo sends the confirms that a log synced up to lsn allows, and reports whether publishes still
+// wait. It is safe to call at any time with any watermark that the log has reached.
+func (c *Client) confirmTo(lsn segment.LSN) (waits bool) {
+	c.confirms.Lock()
+	defer c.confirms.Unlock()
+	c.confirms.waiting = slices.DeleteFunc(c.confirms.waiting, func(ch *Channel) bool {
+		f := &ch.confirms
+		n := 0
+		for n < len(f.open) && f.open[n].lsn <= lsn {
+			n++
+		}
+		if n > 0 && !f.closed {
+			seq := f.open[n-1].seq
+			// This is the promise. It stands on wal.Log's watermark: every record up to lsn has been covered
+			// by an fdatasync that returned (--sync disk), or has been taken by the kernel (--sync os).
+			c.sink.Confirm(ch.Number, seq, seq > f.last+1)
+			f.last = seq
+		}
+		f.open = slices.Delete(f.open, 0, n)
+		f.waiting = len(f.open) > 0
+		return !f.waiting
+	})
+	return len(c.confirms.waiting) > 0
+}

@@ -1,0 +1,70 @@
+package broker
+
+import (
+	"errors"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// Consume starts a subscription. started is called when it is certain, before the first delivery is
+// made. Errors are *amqp.Error.
+func (c *Client) Consume(name string, consumer *queue.Consumer, started func()) error {
+	const method = amqp.BasicConsumeID
+	vh := c.vhost
+	vh.topology.RLock() // so that the queue is not deleted meanwhile
+	defer vh.topology.RUnlock()
+	q, err := c.findLocked(method, name)
+	if err != nil {
+		return err
+	}
+	vh.state.Lock()
+	defer vh.unlockState()
+	if err := q.Consume(consumer); err != nil {
+		return amqp.Errorf(amqp.AccessRefused, method, "queue '%s' in vhost '%s' in exclusive use", name, vh.Name) // CONS-04
+	}
+	started()
+	return nil
+}
+
+// CancelConsumer ends a subscription, and with it an auto-delete queue that has no other.
+func (c *Client) CancelConsumer(consumer *queue.Consumer) {
+	c.vhost.state.Lock()
+	consumer.Cancel()
+	c.vhost.unlockState()
+	c.vhost.deleteOrphans()
+}
+
+// Ended reports whether a subscription has ended, be it that its queue was deleted.
+func (c *Client) Ended(consumer *queue.Consumer) bool {
+	c.vhost.state.Lock()
+	defer c.vhost.state.Unlock()
+	return consumer.Queue() == nil
+}
+
+// Take delivers one message of a queue to a basic.get (CONS-11). found is false when the queue is empty.
+func (c *Client) Take(name string, ch *Channel, noAck bool) (found bool, err error) {
+	const method = amqp.BasicGetID
+	vh := c.vhost
+	for {
+		vh.topology.RLock()
+		q, err := c.findLocked(method, name)
+		if err != nil {
+			vh.topology.RUnlock()
+			return false, err
+		}
+		written := vh.broker.journal.nextWrite()
+		vh.state.Lock()
+		found, err := q.Take(ch.Channel, noAck)
+		vh.unlockState()
+		vh.topology.RUnlock()
+		if !errors.Is(err, queue.ErrBehindHorizon) {
+			return found, err
+		}
+		select { // the journal writer was woken by unlockState
+		case <-written:
+		case <-vh.broker.stop:
+			return false, errStopped
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package broker
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+	"github.com/millrace-mq/millrace/wal"
+)
+
+// journalWriter puts what left the queues, and the horizons of deliveries, into the log. It is a
+// goroutine of its own because both are decided under the state lock, which stands behind the append
+// lock; and being the only one it keeps the horizons in order.
+//
+// Nobody is promised that an acknowledgement is on disk: its record waits for the next sync that
+// something else causes, at the latest the next checkpoint's. Losing it costs a redelivery.
+type journalWriter struct {
+	broker *Broker
+	kick   chan struct{} // capacity 1
+	done   chan struct{}
+
+	mu struct {
+		sync.Mutex
+		written chan struct{} // closed after the next write
+	}
+
+	// Owned by the goroutine.
+	batch  segment.Batch
+	queues []*queue.Queue
+	ranges []segment.Range
+	raises []raise
+}
+
+type raise struct {
+	queue *queue.Queue
+	to    segment.LSN
+}
+
+// journalPause gathers settlements between two writes of the journal: one record for many.
+const journalPause = 2 * time.Millisecond
+
+func newJournalWriter(b *Broker) *journalWriter {
+	w := &journalWriter{broker: b, kick: make(chan struct{}, 1), done: make(chan struct{})}
+	w.mu.written = make(chan struct{})
+	return w
+}
+
+// nextWrite returns a channel that is closed when the journal has been written the next time.
+func (w *journalWriter) nextWrite() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.written
+}
+
+func (w *journalWriter) wake() {
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run writes the journal whenever it is woken, until the broker's stop channel is closed.
+func (w *journalWriter) run(stop <-chan struct{}) {
+	defer close(w.done)
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-w.kick:
+		}
+		w.writeAll()
+		pause.Reset(journalPause)
+		select {
+		case <-stop:
+			return
+		case <-pause.C:
+		}
+	}
+}
+
+// writeAll brings the journals of all virtual hosts to the log.
+func (w *journalWriter) writeAll() {
+	for _, vh := range w.broker.hosts() {
+		w.write(vh)
+	}
+	w.mu.Lock()
+	close(w.mu.written)
+	w.mu.written = make(chan struct{})
+	w.mu.Unlock()
+}
+
+func (w *journalWriter) write(vh *VHost) {
+	now := time.Now().UnixMilli()
+	vh.state.Lock()
+	w.queues = vh.state.agenda.TakeJournal(w.queues[:0])
+	for _, q := range w.queues {
+		w.ranges = q.TakeJournal(w.ranges, func(reason segment.SettleReason, ranges []segment.Range) {
+			w.batch.AppendSettle(now, vh.ID, q.ID, reason, ranges)
+		})
+		if to, ok := q.NextHorizon(); ok {
+			w.batch.AppendHorizon(now, vh.ID, q.ID, to)
+			w.raises = append(w.raises, raise{q, to})
+		}
+	}
+	vh.state.Unlock()
+	clear(w.queues)
+	if w.batch.Count() == 0 {
+		return
+	}
+	err := w.append(vh)
+	w.batch.Reset()
+	if err != nil {
+		// The log has stopped for good: the settlements are lost to it, which costs redeliveries at the next
+		// start, and what waits behind a horizon stays.
+		w.raises = w.raises[:0]
+		return
+	}
+	for _, r := range w.raises {
+		r.queue.RaiseHorizon(r.to)
+	}
+	clear(w.raises)
+	w.raises = w.raises[:0]
+	vh.unlockState()
+}
+
+// append brings the batch to the log and returns holding the host's state lock. A full disk is waited
+// for: deliveries may stand still, but nothing may go out that the log does not know of.
+func (w *journalWriter) append(vh *VHost) error {
+	const retry = 100 * time.Millisecond
+	for {
+		err := w.broker.log.Append(&w.batch, func(segment.LSN) {
+			vh.state.Lock()
+		})
+		if !errors.Is(err, wal.ErrFull) {
+			return err
+		}
+		select {
+		case <-w.broker.stop:
+			return err
+		case <-time.After(retry):
+		}
+	}
+}

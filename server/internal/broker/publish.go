@@ -1,0 +1,182 @@
+package broker
+
+import (
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// Publication is a message as it came from a client. Everything is borrowed until Publish returns.
+type Publication struct {
+	// Keys are exchange and routing key, Header is the payload of the content header frame: both go to the
+	// log as they came.
+	Keys   amqp.Keys
+	Header amqp.Header
+	// Body is the content, in the pieces it came in.
+	Body [][]byte
+	// Time is when it arrived, in milliseconds since 1970.
+	Time int64
+}
+
+// stagedPublish is a message in the batch, to be pushed to its queues when the log has it.
+type stagedPublish struct {
+	queues    []*queue.Queue // immutable
+	size      uint32
+	transient bool
+}
+
+type stagedSettle struct {
+	channel  *Channel
+	tag      queue.Tag
+	multiple bool
+	outcome  queue.Outcome
+	method   amqp.MethodID
+}
+
+// deliveryPersistent is the delivery mode of messages that survive a restart; all others do not (PUB-08).
+const deliveryPersistent = 2
+
+// A batch is brought to the log early when it gets larger than this.
+const maxBatchBytes = 1 << 20
+
+// Publish routes the message and stages it; it reaches the log with the next Flush. routed says whether
+// it reached a queue. Errors are *amqp.Error.
+func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
+	c := ch.client
+	if ch.settles > 0 {
+		// A settlement that fails closes the channel, and then this publish must not count (ERR-04).
+		if err := c.flushSettles(); err != nil {
+			return false, err
+		}
+	}
+	route, err := c.route(p)
+	if err != nil {
+		return false, err
+	}
+	if ch.confirming {
+		ch.published++
+		if !ch.touched {
+			ch.touched = true
+			c.published = append(c.published, ch)
+		}
+	}
+	if len(route.queues) == 0 {
+		return false, nil // CONF-04a: nobody needs it; confirmed with the batch
+	}
+	c.stage(ch, p, route)
+	if c.batch.Len() > maxBatchBytes {
+		return true, c.Flush()
+	}
+	return true, nil
+}
+
+func (c *Client) stage(ch *Channel, p *Publication, route *route) {
+	size := 0
+	for _, piece := range p.Body {
+		size += len(piece)
+	}
+	// CONF-04b: what no restart would bring back waits for no sync.
+	transient := p.Header.DeliveryMode != deliveryPersistent || !route.durable
+	head := segment.PublishHead{
+		Time: p.Time, VHost: c.vhost.ID, Queues: route.ids, Set: route.set, Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
+	}
+	if transient {
+		head.Flags = segment.FlagTransient
+	}
+	c.batch.BeginPublish(head)
+	for _, piece := range p.Body {
+		c.batch.AppendBody(piece)
+	}
+	c.batch.EndPublish()
+	c.staged = append(c.staged, stagedPublish{queues: route.queues, size: uint32(size), transient: transient})
+	if !transient {
+		c.batch.Durable = c.batch.Durable || ch.confirming
+		ch.awaits = len(c.staged)
+	}
+}
+
+// Settle stages the outcome of a delivery; it takes effect with the next Flush.
+// method is blamed if the tag is unknown.
+func (ch *Channel) Settle(method amqp.MethodID, tag queue.Tag, multiple bool, o queue.Outcome) {
+	ch.settles++
+	ch.client.settles = append(ch.client.settles, stagedSettle{ch, tag, multiple, o, method})
+}
+
+// Flush brings what is staged to the log and to the queues, in one append and under one lock. A
+// *SettleError says that a settlement named an unknown tag; all the rest has taken effect. Any other
+// error means that the log did not take the batch: none of it is stored and none will be confirmed.
+func (c *Client) Flush() error {
+	if c.batch.Count() == 0 {
+		err := c.flushSettles()
+		c.registerConfirms(0)
+		return err
+	}
+	if err := c.vhost.broker.log.Append(&c.batch, c.applied); err != nil {
+		c.dropStaged()
+		return err
+	}
+	// Here the state lock is held, taken by c.applied.
+	for i := range c.staged {
+		s := &c.staged[i]
+		lsn := c.first + segment.LSN(i)
+		for _, q := range s.queues {
+			q.Push(lsn, s.size, s.transient)
+		}
+	}
+	err := c.settleLocked()
+	c.vhost.unlockState()
+	c.registerConfirms(c.first)
+	c.dropStaged()
+	return err
+}
+
+func (c *Client) flushSettles() error {
+	if len(c.settles) == 0 {
+		return nil
+	}
+	c.vhost.state.Lock()
+	err := c.settleLocked()
+	c.vhost.unlockState()
+	return err
+}
+
+// SettleError is a settlement of a delivery that the channel does not hold (ACK-02).
+type SettleError struct {
+	Channel uint16
+	Err     *amqp.Error
+}
+
+func (e *SettleError) Error() string { return e.Err.Error() }
+func (e *SettleError) Unwrap() error { return e.Err }
+
+// settleLocked applies the staged settlements in order, up to the first that fails; later ones of the
+// same channel are dropped, for the channel is about to be closed.
+func (c *Client) settleLocked() error {
+	var failed *SettleError
+	for _, s := range c.settles {
+		s.channel.settles = 0
+		if failed != nil && failed.Channel == s.channel.Number {
+			continue
+		}
+		if err := s.channel.Channel.Settle(s.tag, s.multiple, s.outcome); err != nil && failed == nil {
+			failed = &SettleError{s.channel.Number, amqp.Errorf(amqp.PreconditionFailed, s.method, "unknown delivery tag %d", s.tag)}
+		}
+	}
+	clear(c.settles)
+	c.settles = c.settles[:0]
+	if failed != nil {
+		return failed
+	}
+	return nil
+}
+
+func (c *Client) dropStaged() {
+	c.batch.Reset()
+	clear(c.staged)
+	c.staged = c.staged[:0]
+	for _, ch := range c.published {
+		ch.touched, ch.awaits = false, 0
+	}
+	clear(c.published)
+	c.published = c.published[:0]
+}

@@ -1,0 +1,241 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+
+	"github.com/millrace-mq/millrace/router"
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// QueueDeclaration is queue.declare's wish.
+type QueueDeclaration struct {
+	Name                                    string
+	Passive, Durable, Exclusive, AutoDelete bool
+	Arguments                               amqp.Table
+}
+
+// QueueInfo is what queue.declare-ok tells (QUEUE-06).
+type QueueInfo struct {
+	Name             string
+	Ready, Consumers int
+}
+
+// comparedArguments are the arguments that a redeclaration must agree in, in the order in which they
+// are compared (QUEUE-08); others are kept and ignored.
+var comparedArguments = []string{
+	"x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-length",
+	"x-max-length-bytes", "x-max-priority", "x-overflow", "x-queue-mode", "x-queue-type", "x-single-active-consumer",
+}
+
+// DeclareQueue makes a queue, or checks that an equivalent one exists. Errors are *amqp.Error unless the
+// log fails.
+func (c *Client) DeclareQueue(d QueueDeclaration) (QueueInfo, error) {
+	const method = amqp.QueueDeclareID
+	vh := c.vhost
+	d.Name = cleanName(d.Name)
+	if d.Name == "" && !d.Passive {
+		d.Name = "amq.gen-" + RandomName() // QUEUE-01
+	}
+	if d.Exclusive {
+		d.Durable = false // it ends with its connection (QUEUE-10)
+	}
+	vh.topology.Lock()
+	q, exists := vh.topology.router.Queue(d.Name)
+	var lsn segment.LSN
+	var err error
+	switch {
+	case exists:
+		err = c.redeclare(q, d)
+	case d.Passive:
+		err = vh.noQueue(method, d.Name)
+	default:
+		q, lsn, err = c.createQueueLocked(d)
+	}
+	vh.topology.Unlock()
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	if err := vh.broker.settleDown(d.Durable, lsn); err != nil {
+		return QueueInfo{}, err
+	}
+	vh.state.Lock()
+	defer vh.state.Unlock()
+	return QueueInfo{Name: d.Name, Ready: q.Ready(), Consumers: q.Consumers()}, nil
+}
+
+func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LSN, error) {
+	vh := c.vhost
+	if isReserved(d.Name) && !isGenerated(d.Name) {
+		return nil, 0, amqp.Errorf(amqp.AccessRefused, amqp.QueueDeclareID,
+			"queue name '%s' contains reserved prefix 'amq.*'", d.Name)
+	}
+	declaration := queue.Declaration{
+		Name: d.Name, Durable: d.Durable, Exclusive: d.Exclusive, AutoDelete: d.AutoDelete, Arguments: d.Arguments,
+	}
+	if d.Exclusive {
+		declaration.Owner = c
+	}
+	lsn, err := vh.commit(&change{op: declareQueue, queue: declaration})
+	if err != nil {
+		return nil, 0, err
+	}
+	q, ok := vh.topology.router.Queue(d.Name)
+	if !ok {
+		return nil, 0, errors.New("queue is missing right after its declaration was applied")
+	}
+	if d.Exclusive {
+		c.exclusive = append(c.exclusive, q)
+	}
+	return q, lsn, nil
+}
+
+// redeclare checks a declaration of a queue that exists (QUEUE-07, QUEUE-08, QUEUE-09).
+func (c *Client) redeclare(q *queue.Queue, d QueueDeclaration) error {
+	const method = amqp.QueueDeclareID
+	vh := c.vhost
+	if q.Exclusive && q.Owner != c || !d.Passive && d.Exclusive && !q.Exclusive {
+		return vh.locked(method, q.Name)
+	}
+	if d.Passive {
+		return nil
+	}
+	err := router.EquivalentFlag("durable", q.Durable, d.Durable)
+	if err == nil {
+		err = router.EquivalentFlag("auto_delete", q.AutoDelete, d.AutoDelete)
+	}
+	if err == nil {
+		err = router.EquivalentArguments(q.Arguments, d.Arguments, comparedArguments...)
+	}
+	var mismatch router.Mismatch
+	if errors.As(err, &mismatch) {
+		return vh.inequivalent(method, "queue", q.Name, mismatch)
+	}
+	return err
+}
+
+// findLocked finds a queue that the client may use. The caller holds the topology lock, at least for
+// reading.
+func (c *Client) findLocked(method amqp.MethodID, name string) (*queue.Queue, error) {
+	q, ok := c.vhost.topology.router.Queue(name)
+	if !ok {
+		return nil, c.vhost.noQueue(method, name)
+	}
+	if q.Exclusive && q.Owner != c {
+		return nil, c.vhost.locked(method, name)
+	}
+	return q, nil
+}
+
+// checkExclusive refuses another connection's exclusive queue; a missing queue is not its business.
+func (c *Client) checkExclusive(method amqp.MethodID, name string) error {
+	if q, ok := c.vhost.topology.router.Queue(name); ok && q.Exclusive && q.Owner != c {
+		return c.vhost.locked(method, name)
+	}
+	return nil
+}
+
+// BindQueue binds a queue to an exchange (QUEUE-15).
+func (c *Client) BindQueue(exchange, queue, key string, args amqp.Table) error {
+	return c.bind(amqp.QueueBindID, router.Binding{
+		Source: exchange, Destination: queue, DestinationKind: router.ToQueue, Key: key, Arguments: args,
+	})
+}
+
+// UnbindQueue takes a binding away; one that is not there is no error (QUEUE-16).
+func (c *Client) UnbindQueue(exchange, queue, key string, args amqp.Table) error {
+	return c.unbind(amqp.QueueUnbindID, router.Binding{
+		Source: exchange, Destination: queue, DestinationKind: router.ToQueue, Key: key, Arguments: args,
+	})
+}
+
+// Purge removes the ready messages of a queue and returns how many there were (QUEUE-14).
+func (c *Client) Purge(name string) (int, error) {
+	vh := c.vhost
+	vh.topology.RLock()
+	defer vh.topology.RUnlock()
+	q, err := c.findLocked(amqp.QueuePurgeID, name)
+	if err != nil {
+		return 0, err
+	}
+	vh.state.Lock()
+	n := q.Purge()
+	vh.unlockState()
+	return n, nil
+}
+
+// DeleteQueue deletes a queue and returns how many messages were ready; a missing one counts none
+// (QUEUE-12).
+func (c *Client) DeleteQueue(name string, ifUnused, ifEmpty bool) (int, error) {
+	const method = amqp.QueueDeleteID
+	vh := c.vhost
+	vh.topology.Lock()
+	if _, ok := vh.topology.router.Queue(name); !ok {
+		vh.topology.Unlock()
+		return 0, nil
+	}
+	q, err := c.findLocked(method, name)
+	var n int
+	var lsn segment.LSN
+	if err == nil {
+		vh.state.Lock()
+		var consumers int
+		n, consumers = q.Ready(), q.Consumers()
+		vh.state.Unlock()
+		switch {
+		case ifUnused && consumers > 0:
+			err = amqp.Errorf(amqp.PreconditionFailed, method, "queue '%s' in vhost '%s' in use", name, vh.Name)
+		case ifEmpty && n > 0:
+			err = amqp.Errorf(amqp.PreconditionFailed, method, "queue '%s' in vhost '%s' not empty", name, vh.Name)
+		default:
+			lsn, err = vh.commit(&change{op: deleteQueue, queue: q.Declaration})
+		}
+	}
+	vh.topology.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	return n, vh.broker.settleDown(q.Durable, lsn)
+}
+
+// deleteOrphans deletes the auto-delete queues whose last consumer has left (QUEUE-11).
+func (vh *VHost) deleteOrphans() {
+	vh.state.Lock()
+	orphans := vh.state.agenda.TakeOrphaned()
+	vh.state.Unlock()
+	for _, q := range orphans {
+		vh.deleteIf(q, func() bool { return q.Consumers() == 0 })
+	}
+}
+
+// deleteIf deletes a queue unless that has happened already, or the condition, asked under the state
+// lock, does not hold any more.
+func (vh *VHost) deleteIf(q *queue.Queue, condition func() bool) {
+	vh.topology.Lock()
+	defer vh.topology.Unlock()
+	vh.state.Lock()
+	doomed := !q.Deleted() && condition()
+	vh.state.Unlock()
+	if !doomed {
+		return
+	}
+	if _, err := vh.commit(&change{op: deleteQueue, queue: q.Declaration}); err != nil {
+		vh.broker.logger.Error("queue not deleted", "queue", q.Name, "vhost", vh.Name, "error", err)
+	}
+}
+
+// isGenerated tells names that DeclareQueue made from reserved names that a client chose.
+func isGenerated(name string) bool {
+	const prefix = "amq.gen-"
+	return len(name) == len(prefix)+22 && name[:len(prefix)] == prefix
+}
+
+// RandomName returns 22 characters that nobody has used.
+func RandomName() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

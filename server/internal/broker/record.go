@@ -1,0 +1,200 @@
+package broker
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/millrace-mq/millrace/router"
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// change is a change of the topology, as a record of the log holds it. On disk it is an AMQP field
+// table, which tells its own names and types: fields can be added, and any tool can print it.
+//
+// A queue's id is the number of the record that declared it, so it needs no counter and is never used
+// twice. That record does not carry it; a catalogue, which repeats what was declared before, and the
+// record that deletes the queue do.
+type change struct {
+	op       operation
+	vhost    uint32
+	exchange router.Exchange
+	queue    queue.Declaration
+	binding  router.Binding
+}
+
+type operation string
+
+const (
+	createVHost     operation = "vhost.create"
+	declareExchange operation = "exchange.declare"
+	deleteExchange  operation = "exchange.delete"
+	declareQueue    operation = "queue.declare"
+	deleteQueue     operation = "queue.delete"
+	bind            operation = "bind"
+	unbind          operation = "unbind"
+)
+
+// encode returns the payload of a KindTopology record. The virtual host's id travels in the record itself
+// and here too, because catalogue entries have no record of their own.
+func (c *change) encode(vhostName string) []byte {
+	t := amqp.Table{"op": string(c.op), "vhost": c.vhost}
+	switch c.op {
+	case createVHost:
+		t["name"] = vhostName
+	case declareExchange, deleteExchange:
+		t["name"] = c.exchange.Name
+		if c.op == declareExchange {
+			t["type"] = c.exchange.Type
+			t["durable"] = c.exchange.Durable
+			t["auto_delete"] = c.exchange.AutoDelete
+			t["internal"] = c.exchange.Internal
+			t["arguments"] = amqp.Table(c.exchange.Arguments)
+		}
+	case declareQueue, deleteQueue:
+		t["name"] = c.queue.Name
+		if c.queue.ID != 0 {
+			t["id"] = int64(c.queue.ID)
+		}
+		if c.op == declareQueue {
+			t["durable"] = c.queue.Durable
+			t["exclusive"] = c.queue.Exclusive
+			t["auto_delete"] = c.queue.AutoDelete
+			t["arguments"] = amqp.Table(c.queue.Arguments)
+		}
+	case bind, unbind:
+		t["source"] = c.binding.Source
+		t["destination"] = c.binding.Destination
+		t["destination_type"] = c.binding.DestinationKind.String()
+		t["routing_key"] = c.binding.Key
+		t["arguments"] = amqp.Table(c.binding.Arguments)
+	}
+	return t.Raw()
+}
+
+// decodeChange reads a change back. name is the virtual host's, of createVHost only.
+func decodeChange(payload []byte) (c change, name string, err error) {
+	t, err := amqp.RawTable(payload).Decode()
+	if err != nil {
+		return change{}, "", fmt.Errorf("topology record: %w", err)
+	}
+	f := fields{table: t}
+	c.op = operation(f.text("op"))
+	c.vhost = uint32(f.number("vhost"))
+	switch c.op {
+	case createVHost:
+		name = f.text("name")
+	case declareExchange, deleteExchange:
+		c.exchange.Name = f.text("name")
+		if c.op == declareExchange {
+			c.exchange = router.Exchange{
+				Name: c.exchange.Name, Type: f.text("type"), Durable: f.flag("durable"),
+				AutoDelete: f.flag("auto_delete"), Internal: f.flag("internal"), Arguments: f.arguments(),
+			}
+		}
+	case declareQueue, deleteQueue:
+		c.queue.Name = f.text("name")
+		if _, ok := t["id"]; ok {
+			c.queue.ID = segment.QueueID(f.number("id"))
+		}
+		if c.op == declareQueue {
+			c.queue.Durable = f.flag("durable")
+			c.queue.Exclusive = f.flag("exclusive")
+			c.queue.AutoDelete = f.flag("auto_delete")
+			c.queue.Arguments = f.arguments()
+		}
+	case bind, unbind:
+		c.binding = router.Binding{
+			Source: f.text("source"), Destination: f.text("destination"), Key: f.text("routing_key"), Arguments: f.arguments(),
+		}
+		if f.text("destination_type") == router.ToExchange.String() {
+			c.binding.DestinationKind = router.ToExchange
+		}
+	default:
+		return change{}, "", fmt.Errorf("topology record: unknown operation %q; a newer millrace wrote it", c.op)
+	}
+	return c, name, f.err
+}
+
+// fields reads a table's fields; the first that is missing or of another type sticks as the error.
+type fields struct {
+	table amqp.Table
+	err   error
+}
+
+func field[T any](f *fields, key string) T {
+	v, ok := f.table[key].(T)
+	if !ok && f.err == nil {
+		f.err = fmt.Errorf("topology record: field %q is missing or of a wrong type", key)
+	}
+	return v
+}
+
+func (f *fields) text(key string) string { return field[string](f, key) }
+func (f *fields) flag(key string) bool   { return field[bool](f, key) }
+
+func (f *fields) number(key string) int64 {
+	n, ok := amqp.Int(f.table[key])
+	if !ok && f.err == nil {
+		f.err = fmt.Errorf("topology record: field %q is missing or of a wrong type", key)
+	}
+	return n
+}
+
+func (f *fields) arguments() map[string]any {
+	return field[amqp.Table](f, "arguments")
+}
+
+// catalogueChunk is about how much one catalogue record holds.
+const catalogueChunk = 64 << 10
+
+// catalogue calls yield with the payloads of the records that state the whole topology: entries, each a
+// change behind its length as u32. Called with the append lock or all topology locks held.
+func (b *Broker) catalogue(yield func(payload []byte)) {
+	var chunk []byte
+	add := func(c change, name string) {
+		entry := c.encode(name)
+		chunk = binary.LittleEndian.AppendUint32(chunk, uint32(len(entry)))
+		chunk = append(chunk, entry...)
+		if len(chunk) >= catalogueChunk {
+			yield(chunk)
+			chunk = nil
+		}
+	}
+	for _, vh := range b.hosts() {
+		add(change{op: createVHost, vhost: vh.ID}, vh.Name)
+		for x := range vh.topology.router.Exchanges() {
+			if !predeclared(x.Name) {
+				add(change{op: declareExchange, vhost: vh.ID, exchange: x}, "")
+			}
+		}
+		for _, q := range vh.topology.router.Queues() {
+			add(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration}, "")
+		}
+		for b := range vh.topology.router.Bindings() {
+			add(change{op: bind, vhost: vh.ID, binding: b}, "")
+		}
+	}
+	if len(chunk) > 0 {
+		yield(chunk)
+	}
+}
+
+// eachInCatalogue takes a catalogue record apart.
+func eachInCatalogue(payload []byte, yield func(entry []byte) error) error {
+	for len(payload) > 0 {
+		if len(payload) < 4 {
+			return fmt.Errorf("catalogue record: %w", segment.ErrCorrupt)
+		}
+		n := binary.LittleEndian.Uint32(payload)
+		if payload = payload[4:]; uint64(n) > uint64(len(payload)) {
+			return fmt.Errorf("catalogue record: %w", segment.ErrCorrupt)
+		}
+		if err := yield(payload[:n]); err != nil {
+			return err
+		}
+		payload = payload[n:]
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/millrace-mq/millrace/index"
+	"github.com/millrace-mq/millrace/router"
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// The order of recovery:
+//
+//  1. the index is opened; what cannot be read is set aside, the log has it all;
+//  2. the log is opened, which finds its end;
+//  3. the topology as of the checkpoint is read, the queues find their entries in the index;
+//  4. the log is replayed from behind the checkpoint;
+//  5. what does not survive a restart is dropped, what was in flight is ready again;
+//  6. the log starts a new segment, with a catalogue of the topology, and takes appends;
+//  7. the drops of step 5 that later records must know about are appended.
+
+func (b *Broker) openIndex() error {
+	cfg := index.Config{Dir: filepath.Join(b.cfg.Data, "index"), Logger: b.logger}
+	store, err := index.Open(cfg)
+	if errors.Is(err, segment.ErrCorrupt) {
+		b.logger.Warn("the index cannot be used and is made anew from the log", "why", err)
+		if err := setAside(cfg.Dir); err != nil {
+			return err
+		}
+		b.recovery.Rebuilt = true
+		store, err = index.Open(cfg)
+	}
+	b.index = store
+	return err
+}
+
+// setAside renames a folder out of the way: nothing is deleted that we do not understand.
+func setAside(dir string) error {
+	aside := fmt.Sprintf("%s.damaged-%s", dir, time.Now().UTC().Format("20060102T150405.000"))
+	if err := os.Rename(dir, aside); err != nil {
+		return fmt.Errorf("set the damaged index aside: %w", err)
+	}
+	return nil
+}
+
+// resetIndex sets the index aside and begins an empty one.
+func (b *Broker) resetIndex(why error) error {
+	b.logger.Warn("the index cannot be used and is made anew from the log", "why", why)
+	if err := b.index.Close(); err != nil {
+		b.logger.Warn("index not closed cleanly", "error", err)
+	}
+	b.index = nil
+	if err := setAside(filepath.Join(b.cfg.Data, "index")); err != nil {
+		return err
+	}
+	b.recovery.Rebuilt = true
+	return b.openIndex()
+}
+
+func (b *Broker) recover() error {
+	b.replaying = true
+	defer func() { b.replaying = false }()
+	err := b.fits()
+	if err == nil {
+		err = b.recoverFrom(b.index.Mark() + 1)
+	}
+	if b.index.Mark() == 0 || !errors.Is(err, segment.ErrCorrupt) {
+		b.recovery.Rebuilt = b.recovery.Rebuilt || b.index.Mark() == 0 && b.log.Last() > 0
+		return err
+	}
+	// The log has it all.
+	b.vhosts.Store(new([]*VHost))
+	if err := b.resetIndex(err); err != nil {
+		return err
+	}
+	return b.recoverFrom(1)
+}
+
+// fits checks that the view belongs to this log.
+func (b *Broker) fits() error {
+	mark, first, last := b.index.Mark(), b.log.First(), b.log.Last()
+	switch {
+	case mark > last:
+		return fmt.Errorf("%w: the index knows record %d, the log ends at %d", segment.ErrCorrupt, mark, last)
+	case mark > 0 && first > mark+1:
+		return fmt.Errorf("%w: the index knows records up to %d, the log begins at %d", segment.ErrCorrupt, mark, first)
+	}
+	return nil
+}
+
+func (b *Broker) recoverFrom(from segment.LSN) error {
+	b.recovery.Replayed = 0
+	if err := b.loadTopology(); err != nil {
+		return err
+	}
+	if err := b.replay(from); err != nil {
+		return err
+	}
+	for _, vh := range b.hosts() {
+		for _, q := range vh.state.byID {
+			if err := q.Recovered(); err != nil {
+				return fmt.Errorf("queue %q: %w", q.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// loadTopology reads the topology as of the checkpoint.
+func (b *Broker) loadTopology() error {
+	return b.index.Objects(func(key index.ObjectKey, value []byte) error {
+		b.checkpoints.chunks = max(b.checkpoints.chunks, key.ID+1)
+		return eachInCatalogue(value, func(entry []byte) error { return b.applyEntry(entry, 0) })
+	})
+}
+
+func (b *Broker) applyEntry(payload []byte, lsn segment.LSN) error {
+	c, name, err := decodeChange(payload)
+	if err != nil {
+		return err
+	}
+	if c.op == createVHost {
+		if b.host(c.vhost) == nil {
+			b.addHost(newVHost(b, c.vhost, name))
+		}
+		return nil
+	}
+	vh := b.host(c.vhost)
+	if vh == nil {
+		return fmt.Errorf("%s in virtual host %d, which does not exist", c.op, c.vhost)
+	}
+	return vh.apply(&c, lsn)
+}
+
+// replay applies the log's records from one on. Applying is idempotent: the view may be ahead of the
+// mark that its checkpoint has.
+func (b *Broker) replay(from segment.LSN) error {
+	cursor := b.log.Cursor(from)
+	defer cursor.Close()
+	// A log whose beginning has been recycled begins with a catalogue. Later ones repeat what is known.
+	catalogue := len(b.hosts()) == 0
+	var queues []segment.QueueID
+	for cursor.Next() {
+		r := cursor.Record()
+		b.recovery.Replayed++
+		var err error
+		switch r.Kind() {
+		case segment.KindCatalogue:
+			if catalogue {
+				err = eachInCatalogue(r.Payload(), func(entry []byte) error { return b.applyEntry(entry, r.LSN()) })
+			}
+			continue
+		case segment.KindTopology:
+			err = b.applyEntry(r.Payload(), r.LSN())
+			if unneeded(err) {
+				err = nil
+			}
+		case segment.KindPublish:
+			if queues, err = cursor.Queues(queues[:0]); err == nil {
+				err = b.replayPublish(r, queues)
+			}
+		case segment.KindSettle:
+			err = b.replaySettle(r)
+		case segment.KindHorizon:
+			err = b.replayHorizon(r)
+		}
+		catalogue = false
+		if err != nil {
+			return fmt.Errorf("replay of record %d: %w", r.LSN(), err)
+		}
+	}
+	return cursor.Err()
+}
+
+// unneeded reports whether a change could not be applied because the view is already past it: the
+// exchange or queue that it is about was deleted later.
+func unneeded(err error) bool {
+	var noExchange router.NoExchange
+	var noQueue router.NoQueue
+	var mismatch router.Mismatch
+	return errors.As(err, &noExchange) || errors.As(err, &noQueue) || errors.As(err, &mismatch)
+}
+
+func (b *Broker) replayPublish(r segment.Record, queues []segment.QueueID) error {
+	p, err := r.Publish()
+	if err != nil {
+		return err
+	}
+	vh := b.host(r.VHost())
+	if vh == nil {
+		return nil
+	}
+	for _, id := range queues {
+		if q := vh.state.byID[id]; q != nil {
+			q.Push(r.LSN(), uint32(len(p.Body)), r.Flags()&segment.FlagTransient != 0)
+		}
+	}
+	return nil
+}
+
+func (b *Broker) replaySettle(r segment.Record) error {
+	s, err := r.Settle()
+	if err != nil {
+		return err
+	}
+	vh := b.host(r.VHost())
+	if vh == nil || vh.state.byID[s.Queue] == nil {
+		return nil
+	}
+	entries := vh.state.byID[s.Queue].Entries()
+	for span := range s.Ranges() {
+		entries.SettleRange(span.From, span.To)
+	}
+	return nil
+}
+
+func (b *Broker) replayHorizon(r segment.Record) error {
+	h, err := r.Horizon()
+	if err != nil {
+		return err
+	}
+	if vh := b.host(r.VHost()); vh != nil && vh.state.byID[h.Queue] != nil {
+		vh.state.byID[h.Queue].Entries().SetHorizon(h.LSN)
+	}
+	return nil
+}
+
+// entries finds or makes the index of a queue that is being declared.
+func (b *Broker) entries(id segment.QueueID) (*index.Queue, error) {
+	if b.replaying {
+		entries, err := b.index.LoadQueue(id)
+		if !errors.Is(err, index.ErrNoQueue) {
+			return entries, err
+		}
+	}
+	return b.index.NewQueue(id), nil
+}
+
+// defaultVHost is the virtual host of a new broker (CONN-15).
+const defaultVHost = "/"
+
+// begin makes a recovered broker ready to serve, now that the log takes appends.
+func (b *Broker) begin() error {
+	if len(b.hosts()) == 0 {
+		vh := newVHost(b, 1, defaultVHost)
+		var batch segment.Batch
+		c := change{op: createVHost, vhost: vh.ID}
+		batch.Append(segment.KindTopology, 0, vh.ID, time.Now().UnixMilli(), c.encode(vh.Name))
+		if err := b.log.Append(&batch, func(segment.LSN) { b.addHost(vh) }); err != nil {
+			return err
+		}
+	}
+	for _, vh := range b.hosts() {
+		if err := vh.dropTransient(); err != nil {
+			return err
+		}
+		b.recovery.VHosts++
+		for range vh.topology.router.Exchanges() {
+			b.recovery.Exchanges++
+		}
+		for _, q := range vh.state.byID {
+			b.recovery.Queues++
+			b.recovery.Messages += q.Ready()
+		}
+	}
+	return nil
+}
+
+// dropTransient deletes what does not survive a restart (EXCH-13, DUR-01). That is said in the log:
+// names may be used again by what comes after.
+func (vh *VHost) dropTransient() error {
+	vh.topology.Lock()
+	defer vh.topology.Unlock()
+	var gone []change
+	for _, q := range vh.topology.router.Queues() {
+		if !q.Durable {
+			gone = append(gone, change{op: deleteQueue, queue: q.Declaration})
+		}
+	}
+	for x := range vh.topology.router.Exchanges() {
+		if !x.Durable {
+			gone = append(gone, change{op: deleteExchange, exchange: x})
+		}
+	}
+	for i := range gone {
+		c := &gone[i]
+		if _, ok := vh.topology.router.Exchange(c.exchange.Name); c.op == deleteExchange && !ok {
+			continue // an auto-delete exchange went with its last binding
+		}
+		if _, err := vh.commit(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/millrace-mq/millrace/router"
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// commit appends a change to the log and applies it. The caller holds the topology lock and has checked
+// that the change can be applied.
+func (vh *VHost) commit(c *change) (segment.LSN, error) {
+	c.vhost = vh.ID
+	batch := &vh.topology.batch
+	batch.Reset()
+	batch.Append(segment.KindTopology, 0, vh.ID, time.Now().UnixMilli(), c.encode(vh.Name))
+	var lsn segment.LSN
+	err := vh.broker.log.Append(batch, func(first segment.LSN) {
+		lsn = first
+		vh.apply(c, first) // under the append lock: see the package's words on topology
+	})
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", c.op, err)
+	}
+	return lsn, nil
+}
+
+// apply makes a change that the log holds, now or at recovery. What it returns matters at recovery
+// only: what was checked before commit does not fail.
+func (vh *VHost) apply(c *change, lsn segment.LSN) error {
+	r := vh.topology.router
+	switch c.op {
+	case declareExchange:
+		_, err := r.Declare(c.exchange)
+		return err
+	case deleteExchange:
+		_, err := r.Delete(c.exchange.Name)
+		return err
+	case declareQueue:
+		return vh.applyDeclareQueue(c, lsn)
+	case deleteQueue:
+		vh.applyDeleteQueue(&c.queue)
+		return nil
+	case bind:
+		_, err := r.Bind(c.binding)
+		return err
+	case unbind:
+		_, err := r.Unbind(c.binding)
+		return err
+	}
+	return fmt.Errorf("operation %q cannot be applied to a virtual host", c.op)
+}
+
+func (vh *VHost) applyDeclareQueue(c *change, lsn segment.LSN) error {
+	d := c.queue
+	if d.ID == 0 {
+		d.ID = segment.QueueID(lsn)
+	}
+	if _, ok := vh.topology.router.Queue(d.Name); ok {
+		return nil // told again by a catalogue or a replay
+	}
+	entries, err := vh.broker.entries(d.ID)
+	if err != nil {
+		return err
+	}
+	vh.state.Lock()
+	defer vh.state.Unlock()
+	q := queue.New(d, entries, vh.state.agenda)
+	vh.state.byID[d.ID] = q
+	return vh.topology.router.AddQueue(d.Name, q)
+}
+
+func (vh *VHost) applyDeleteQueue(d *queue.Declaration) {
+	q, ok := vh.topology.router.Queue(d.Name)
+	if !ok || q.ID != d.ID { // at recovery the name may have been used again already
+		return
+	}
+	vh.topology.router.RemoveQueue(d.Name)
+	vh.state.Lock()
+	defer vh.unlockState()
+	delete(vh.state.byID, q.ID)
+	for _, consumer := range q.Delete() {
+		consumer.Channel.Outlet().(*Client).sink.Cancel(consumer.Channel.Number, consumer.Tag) // QUEUE-13
+	}
+	vh.broker.checkpoints.drop(q.ID)
+}
+
+// settleDown waits until a change of something durable is on disk: its -ok is a promise like a confirm,
+// and stands on the fdatasync that SyncTo waits for.
+func (b *Broker) settleDown(durable bool, lsn segment.LSN) error {
+	if !durable || lsn == 0 {
+		return nil
+	}
+	return b.log.SyncTo(context.Background(), lsn)
+}
+
+// predeclared reports whether every virtual host has the exchange from the start (chapter 6.1).
+func predeclared(exchange string) bool { return exchange == "" || isReserved(exchange) }
+
+// isReserved reports whether a name belongs to the broker (EXCH-04, QUEUE-05).
+func isReserved(name string) bool { return strings.HasPrefix(name, "amq.") }
+
+// cleanName strips what RabbitMQ strips from declared names (EXCH-05, QUEUE-05).
+func cleanName(name string) string {
+	if !strings.ContainsAny(name, "\r\n") {
+		return name
+	}
+	return strings.NewReplacer("\r", "", "\n", "").Replace(name)
+}
+
+func newRouter() *router.Router[*queue.Queue] {
+	r := router.New[*queue.Queue]()
+	for _, x := range router.Predeclared() {
+		if _, err := r.Declare(x); err != nil {
+			panic(err) // predeclared exchanges are equivalent to themselves
+		}
+	}
+	return r
+}

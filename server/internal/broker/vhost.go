@@ -1,0 +1,57 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/millrace-mq/millrace/router"
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// VHost is a virtual host: a name space of exchanges and queues, with one order of events.
+type VHost struct {
+	// Immutable.
+	ID     uint32
+	Name   string
+	broker *Broker
+
+	// Written with this lock and the log's append lock held, read under either.
+	topology struct {
+		sync.RWMutex
+		router *router.Router[*queue.Queue]
+		batch  segment.Batch // of commit; only this lock
+	}
+
+	// Guards the contents of the queues, and every queue.Channel and queue.Consumer of this host.
+	state struct {
+		sync.Mutex
+		byID    map[segment.QueueID]*queue.Queue
+		agenda  *queue.Agenda
+		touched []*Client // have deliveries to pass on
+	}
+}
+
+func newVHost(b *Broker, id uint32, name string) *VHost {
+	vh := &VHost{ID: id, Name: name, broker: b}
+	vh.topology.router = newRouter()
+	vh.state.byID = make(map[segment.QueueID]*queue.Queue)
+	vh.state.agenda = &queue.Agenda{}
+	return vh
+}
+
+// unlockState makes the deliveries that have become possible, passes them to the connections, and lets
+// go of the state lock.
+func (vh *VHost) unlockState() {
+	s := &vh.state
+	s.agenda.Dispatch()
+	for _, c := range s.touched {
+		c.passOn()
+	}
+	clear(s.touched)
+	s.touched = s.touched[:0]
+	journal := s.agenda.HasJournal()
+	s.Unlock()
+	if journal {
+		vh.broker.journal.wake()
+	}
+}

@@ -1,0 +1,59 @@
+package queue
+
+// Agenda collects the queues of one virtual host that need attention: to be dispatched before the
+// state lock is released, to have their journal written, or to be deleted because their last consumer
+// left. A queue is on each list at most once.
+//
+// The zero Agenda is ready for use. Guarded by the virtual host's state lock, like the queues.
+type Agenda struct {
+	dispatch []*Queue
+	journal  []*Queue
+	orphaned []*Queue
+}
+
+// Dispatch hands out what the scheduled queues can deliver and clears the list.
+func (a *Agenda) Dispatch() {
+	// Dispatching schedules nothing itself, so one pass is enough.
+	for _, q := range a.dispatch {
+		q.scheduled = false
+		q.deliver()
+	}
+	clear(a.dispatch)
+	a.dispatch = a.dispatch[:0]
+}
+
+// HasJournal reports whether a queue has something to write to the log.
+func (a *Agenda) HasJournal() bool { return len(a.journal) > 0 }
+
+// TakeJournal appends the queues that have something for the log to dst and clears the list. Each of
+// them must be asked with [Queue.TakeJournal] and [Queue.NextHorizon] before the lock is released.
+func (a *Agenda) TakeJournal(dst []*Queue) []*Queue {
+	for _, q := range a.journal {
+		q.journaled = false
+	}
+	dst = append(dst, a.journal...)
+	clear(a.journal)
+	a.journal = a.journal[:0]
+	return dst
+}
+
+// TakeOrphaned returns the auto-delete queues whose last consumer left since the last call.
+func (a *Agenda) TakeOrphaned() []*Queue {
+	orphaned := a.orphaned
+	a.orphaned = nil
+	return orphaned
+}
+
+func (a *Agenda) schedule(q *Queue) {
+	if !q.scheduled {
+		q.scheduled = true
+		a.dispatch = append(a.dispatch, q)
+	}
+}
+
+func (a *Agenda) note(q *Queue) {
+	if !q.journaled {
+		q.journaled = true
+		a.journal = append(a.journal, q)
+	}
+}

@@ -1,0 +1,178 @@
+package queue
+
+import (
+	"slices"
+
+	"github.com/millrace-mq/millrace/index"
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// Tag is a delivery tag: per channel, from 1, one more for every delivery (ACK-01).
+type Tag uint64
+
+// Delivery is a message on its way to a consumer.
+type Delivery struct {
+	Channel     *Channel
+	Consumer    *Consumer
+	Tag         Tag
+	LSN         segment.LSN
+	Size        uint32 // of the body, in bytes
+	Redelivered bool
+	Remaining   int // ready messages left in the queue; of a basic.get only (Consumer is nil)
+}
+
+// Outlet is a connection as a queue sees it. Both methods are called with the state lock held: they
+// must not block and must not call back.
+type Outlet interface {
+	// Room reports whether another delivery may be made. When there is room again, the connection says
+	// so with [Channel.Resume] on its channels.
+	Room() bool
+	// Deliver notes a delivery to be sent, in this order.
+	Deliver(Delivery)
+}
+
+// Outcome is what a client says of a delivery.
+type Outcome uint8
+
+// The outcomes of a delivery.
+const (
+	Acked    Outcome = iota // done with it
+	Rejected                // not wanted, not to be tried again (ACK-05)
+	Returned                // back to the queue (ACK-04)
+)
+
+// Channel is the consuming side of one AMQP channel: its delivery tags and what it holds unsettled.
+// Owned by the virtual host's state lock.
+type Channel struct {
+	// Number is the channel's number on its connection. Immutable.
+	Number uint16
+
+	outlet    Outlet
+	last      Tag
+	consumers []*Consumer
+	held      deque
+	limit     int // of all consumers together; 0 is no limit (QOS-03)
+	consumed  int // held by consumers; basic.get does not count (QOS-04)
+}
+
+// NewChannel makes a channel whose deliveries go to outlet.
+func NewChannel(number uint16, outlet Outlet) *Channel {
+	return &Channel{Number: number, outlet: outlet}
+}
+
+// Outlet is where the channel's deliveries go.
+func (ch *Channel) Outlet() Outlet { return ch.outlet }
+
+// unsettled is a delivery whose outcome is not known yet.
+type unsettled struct {
+	tag       Tag
+	queue     *Queue // nil: settled, waits for its predecessors to leave the deque
+	consumer  *Consumer
+	position  index.Position
+	lsn       segment.LSN
+	transient bool
+}
+
+// SetLimit sets the limit that all consumers of the channel share; 0 is none. It takes effect at once
+// (QOS-05).
+func (ch *Channel) SetLimit(limit int) {
+	ch.limit = limit
+	ch.Resume()
+}
+
+// Resume says that the channel may be able to take deliveries again.
+func (ch *Channel) Resume() {
+	for _, c := range ch.consumers {
+		c.queue.wake()
+	}
+}
+
+// Unsettled is the number of deliveries whose outcome is not known.
+func (ch *Channel) Unsettled() int { return ch.held.live }
+
+// Settle gives the outcome of one delivery, or with multiple of all up to it; tag 0 with multiple
+// means all (ACK-02, ACK-03). A tag that is not outstanding changes nothing.
+func (ch *Channel) Settle(tag Tag, multiple bool, o Outcome) error {
+	if !multiple {
+		u := ch.held.find(tag)
+		if u == nil {
+			return ErrUnknownTag
+		}
+		ch.conclude(u, o)
+		ch.held.trim()
+		return nil
+	}
+	if tag == 0 {
+		tag = ch.last
+	} else if ch.held.find(tag) == nil {
+		return ErrUnknownTag
+	}
+	ch.settleTo(tag, o)
+	return nil
+}
+
+// Recover returns everything unsettled to its queue, to be delivered again (ACK-06).
+func (ch *Channel) Recover() { ch.settleTo(ch.last, Returned) }
+
+// Close ends the channel: its consumers are cancelled and what it holds returns to the queues (ERR-05).
+func (ch *Channel) Close() {
+	for len(ch.consumers) > 0 {
+		ch.consumers[0].Cancel()
+	}
+	ch.settleTo(ch.last, Returned)
+}
+
+func (ch *Channel) settleTo(tag Tag, o Outcome) {
+	for ch.held.len() > 0 && ch.held.front().tag <= tag {
+		u := ch.held.front()
+		if u.queue != nil {
+			ch.conclude(u, o)
+		}
+		ch.held.pop()
+	}
+}
+
+// conclude applies the outcome and gives the credit back.
+func (ch *Channel) conclude(u *unsettled, o Outcome) {
+	q, c := u.queue, u.consumer
+	switch o {
+	case Acked:
+		q.settle(u.position, u.lsn, u.transient, segment.SettleAck)
+	case Rejected:
+		q.settle(u.position, u.lsn, u.transient, segment.SettleReject)
+	case Returned:
+		q.requeue(u.position)
+	}
+	u.queue, u.consumer = nil, nil
+	ch.held.live--
+	if c == nil {
+		return
+	}
+	c.unsettled--
+	ch.consumed--
+	if ch.limit > 0 && ch.consumed == ch.limit-1 {
+		ch.Resume() // the shared limit may have held back every consumer of the channel
+	} else if c.queue != nil {
+		c.queue.wake()
+	}
+}
+
+func (ch *Channel) nextTag() Tag {
+	ch.last++
+	return ch.last
+}
+
+func (ch *Channel) hold(u unsettled) {
+	ch.held.push(u)
+	if u.consumer != nil {
+		u.consumer.unsettled++
+		ch.consumed++
+	}
+}
+
+// forget removes a consumer that has ended.
+func (ch *Channel) forget(c *Consumer) {
+	if i := slices.Index(ch.consumers, c); i >= 0 {
+		ch.consumers = slices.Delete(ch.consumers, i, i+1)
+	}
+}

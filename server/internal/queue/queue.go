@@ -1,0 +1,214 @@
+package queue
+
+import (
+	"errors"
+
+	"github.com/millrace-mq/millrace/index"
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// Errors that a caller turns into the protocol's own.
+var (
+	// ErrExclusiveUse: the queue has an exclusive consumer, or has consumers and an exclusive one is
+	// asked for (CONS-04).
+	ErrExclusiveUse = errors.New("queue in exclusive use")
+	// ErrUnknownTag: the delivery tag is not outstanding on the channel (ACK-02).
+	ErrUnknownTag = errors.New("unknown delivery tag")
+	// ErrBehindHorizon: the next entry may be handed out only after the log knows about it; try again
+	// when the broker has written the queue's horizon (see [Queue.NextHorizon]).
+	ErrBehindHorizon = errors.New("delivery horizon not yet in the log")
+)
+
+// Owner identifies the connection that an exclusive queue belongs to.
+type Owner any
+
+// Declaration is what a client said a queue should be. Immutable.
+type Declaration struct {
+	ID         segment.QueueID
+	Name       string
+	Durable    bool
+	AutoDelete bool
+	Exclusive  bool
+	// Owner is the declaring connection of an exclusive queue, nil otherwise.
+	Owner Owner
+	// Arguments are the decoded x-arguments, with the types they had on the wire.
+	Arguments map[string]any
+}
+
+// Queue is one queue. Owned by the state lock of its virtual host, except for the Declaration.
+type Queue struct {
+	Declaration
+
+	entries *index.Queue
+	agenda  *Agenda
+
+	consumers []*Consumer // in turn order
+	turn      int         // the consumer to be asked next
+	exclusive *Consumer   // the exclusive consumer, if there is one
+	// stalled: no consumer could take a message when last asked; whatever may change that clears it.
+	// It keeps a publish to a queue with many busy consumers from asking each of them.
+	stalled bool
+	deleted bool
+
+	journal journal
+	horizon horizon
+
+	scheduled, journaled bool // on the agenda's lists
+}
+
+// New makes a queue over its entries. Queues that do not survive a restart need no horizon and no
+// journal: nobody will ask the log about them. After a recovery, Recovered must follow.
+func New(d Declaration, entries *index.Queue, agenda *Agenda) *Queue {
+	q := &Queue{Declaration: d, entries: entries, agenda: agenda}
+	if !d.Durable {
+		q.horizon.at = openHorizon
+	}
+	return q
+}
+
+// Recovered makes a queue ready to serve when the log has been replayed: what was in flight is ready
+// again, what may have been handed out is marked so, transient messages are gone.
+func (q *Queue) Recovered() error {
+	q.entries.Recover(false)
+	if q.Durable {
+		q.horizon.recovered(q.entries)
+	}
+	return q.entries.Err()
+}
+
+// Entries is the queue's index, for checkpoints and recovery.
+func (q *Queue) Entries() *index.Queue { return q.entries }
+
+// Ready is the number of messages that wait for a consumer.
+func (q *Queue) Ready() int { return q.entries.Ready() }
+
+// Unsettled is the number of messages that consumers hold.
+func (q *Queue) Unsettled() int { return q.entries.InFlight() }
+
+// Consumers is the number of subscriptions.
+func (q *Queue) Consumers() int { return len(q.consumers) }
+
+// Deleted reports whether the queue has been deleted; publishes routed before may still arrive.
+func (q *Queue) Deleted() bool { return q.deleted }
+
+// Push adds a message at the tail. size is the body's size in bytes. To a deleted queue it is a no-op
+// (CONF-06).
+func (q *Queue) Push(lsn segment.LSN, size uint32, transient bool) {
+	if q.deleted {
+		return
+	}
+	q.entries.Push(lsn, size, transient)
+	if len(q.consumers) > 0 && !q.stalled {
+		q.agenda.schedule(q)
+	}
+}
+
+// Take delivers the next ready message to a basic.get on ch, with what then remains ready (CONS-11). It
+// returns false when the queue is empty.
+func (q *Queue) Take(ch *Channel, noAck bool) (bool, error) {
+	if q.entries.Ready() == 0 {
+		return false, nil
+	}
+	if !q.horizon.admits(q) {
+		return false, ErrBehindHorizon
+	}
+	e, ok := q.entries.Next()
+	if !ok {
+		return false, q.entries.Err()
+	}
+	tag := q.hand(ch, nil, e, noAck)
+	ch.outlet.Deliver(Delivery{
+		Channel: ch, Tag: tag, LSN: e.LSN, Size: e.Size, Redelivered: e.Redelivered, Remaining: q.entries.Ready(),
+	})
+	return true, nil
+}
+
+// Purge settles every ready message and returns how many there were (QUEUE-14).
+func (q *Queue) Purge() int {
+	n := q.entries.Purge(func(from, to segment.LSN) {
+		q.journal.addRange(from, to, segment.SettlePurge)
+	})
+	if n > 0 && q.Durable {
+		q.agenda.note(q)
+	}
+	return n
+}
+
+// Delete ends the queue: its consumers are removed and returned, its entries are forgotten, what is
+// still unsettled may be settled without effect (QUEUE-13).
+func (q *Queue) Delete() []*Consumer {
+	q.deleted = true
+	consumers := q.consumers
+	for _, c := range consumers {
+		c.queue = nil
+		c.Channel.forget(c)
+	}
+	q.consumers, q.exclusive = nil, nil
+	q.journal = journal{}
+	return consumers
+}
+
+// deliver hands ready messages to consumers until one of the two runs out.
+func (q *Queue) deliver() {
+	if q.deleted {
+		return
+	}
+	for q.entries.Ready() > 0 {
+		c := q.pick()
+		if c == nil {
+			q.stalled = true
+			return
+		}
+		if !q.horizon.admits(q) {
+			return
+		}
+		e, ok := q.entries.Next()
+		if !ok {
+			return
+		}
+		tag := q.hand(c.Channel, c, e, c.NoAck)
+		c.Channel.outlet.Deliver(Delivery{
+			Channel: c.Channel, Consumer: c, Tag: tag, LSN: e.LSN, Size: e.Size, Redelivered: e.Redelivered,
+		})
+	}
+}
+
+// hand gives the entry to a channel: a tag, and unless it is settled by being sent, a place among the
+// channel's unsettled deliveries.
+func (q *Queue) hand(ch *Channel, c *Consumer, e index.Entry, noAck bool) Tag {
+	q.horizon.delivered(e.LSN)
+	tag := ch.nextTag()
+	if noAck {
+		q.settle(e.Position, e.LSN, e.Transient, segment.SettleNoAck)
+		return tag
+	}
+	ch.hold(unsettled{tag: tag, queue: q, consumer: c, position: e.Position, lsn: e.LSN, transient: e.Transient})
+	return tag
+}
+
+// settle removes an entry for good and notes it for the log.
+func (q *Queue) settle(p index.Position, lsn segment.LSN, transient bool, reason segment.SettleReason) {
+	if q.deleted || !q.entries.Settle(p) || !q.Durable {
+		return
+	}
+	if q.journal.add(p, lsn, transient, reason) {
+		q.agenda.note(q)
+	}
+}
+
+// requeue returns an entry to its original position (ACK-04).
+func (q *Queue) requeue(p index.Position) {
+	if q.deleted {
+		return
+	}
+	q.entries.Requeue(p)
+	q.wake()
+}
+
+// wake says that a consumer may be able to take a message again.
+func (q *Queue) wake() {
+	q.stalled = false
+	if len(q.consumers) > 0 && q.entries.Ready() > 0 {
+		q.agenda.schedule(q)
+	}
+}

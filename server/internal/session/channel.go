@@ -1,0 +1,204 @@
+package session
+
+import (
+	"errors"
+	"time"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/broker"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// channel is one channel of a connection, owned by the connection's reader.
+type channel struct {
+	*broker.Channel
+
+	conn    *conn
+	closing bool // channel.close was sent; everything but its answer is discarded (ERR-04)
+
+	content   content
+	partial   bool   // in conn.partial
+	lastQueue string // the last queue declared (QUEUE-01)
+	prefetch  int    // for consumers started from now on (QOS-02)
+	consumers map[string]*queue.Consumer
+}
+
+// openChannel handles a frame on a channel that is not open.
+func (c *conn) openChannel(f amqp.Frame) error {
+	if f.Type != amqp.FrameMethod {
+		return amqp.Errorf(amqp.ChannelError, 0, "expected 'channel.open'")
+	}
+	id := amqp.PeekMethod(f.Payload)
+	switch id {
+	case amqp.ChannelOpenID:
+	case amqp.ChannelCloseOkID: // late, and harmless
+		return nil
+	default:
+		return amqp.Errorf(amqp.ChannelError, id, "expected 'channel.open'") // CHAN-02
+	}
+	if c.channelMax > 0 && c.open >= c.channelMax { // CHAN-01
+		return amqp.Errorf(amqp.NotAllowed, 0,
+			"number of channels opened (%d) has reached the negotiated channel_max (%d)", c.open, c.channelMax)
+	}
+	c.open++
+	c.channels[f.Channel] = &channel{
+		Channel: c.client.OpenChannel(f.Channel), conn: c, consumers: make(map[string]*queue.Consumer),
+	}
+	c.out.method(f.Channel, &amqp.ChannelOpenOk{})
+	return nil
+}
+
+// closeChannel sends channel.close (ERR-03) and gives back what the channel held (ERR-05).
+func (c *conn) closeChannel(e *channelError) error {
+	ch := c.channels[e.channel]
+	if ch == nil || ch.closing {
+		return nil
+	}
+	c.logger.Warn("closing channel", "channel", e.channel, "error", e.err.ReplyText())
+	ch.release()
+	ch.closing = true
+	c.open--
+	c.out.method(e.channel, e.err.ChannelClose())
+	return nil
+}
+
+func (c *conn) frameWhileChannelCloses(ch *channel, f amqp.Frame) error {
+	if f.Type != amqp.FrameMethod {
+		return nil
+	}
+	switch id := amqp.PeekMethod(f.Payload); id {
+	case amqp.ChannelCloseOkID:
+		delete(c.channels, ch.Number)
+	case amqp.ChannelCloseID: // both sides closed at once
+		c.out.method(ch.Number, &amqp.ChannelCloseOk{})
+	case amqp.ChannelOpenID:
+		return amqp.Errorf(amqp.ChannelError, id, "second 'channel.open' seen")
+	}
+	return nil
+}
+
+// release gives back what the channel held.
+func (ch *channel) release() {
+	ch.content.reset()
+	if ch.closing {
+		return
+	}
+	if err := ch.Channel.Close(); err != nil {
+		var unknown *broker.SettleError
+		if !errors.As(err, &unknown) {
+			ch.conn.logger.Error("work of a closed channel not stored", "channel", ch.Number, "error", err)
+		}
+	}
+}
+
+// frame handles one frame of the channel.
+func (ch *channel) frame(f amqp.Frame) error {
+	err := ch.handle(f)
+	if err == nil {
+		return nil
+	}
+	var protocol *amqp.Error
+	if errors.As(err, &protocol) {
+		return &channelError{channel: ch.Number, err: protocol}
+	}
+	return err
+}
+
+func (ch *channel) handle(f amqp.Frame) error {
+	if ch.content.stage != noContent {
+		return ch.contentFrame(f)
+	}
+	if f.Type != amqp.FrameMethod {
+		return amqp.ExpectedMethod()
+	}
+	id := amqp.PeekMethod(f.Payload)
+	switch id { // those that come once a message are staged and cost no allocation
+	case amqp.BasicPublishID:
+		return ch.publish(f.Payload)
+	case amqp.BasicAckID:
+		return ch.ack(f.Payload)
+	}
+	m, err := amqp.DecodeMethod(f.Payload)
+	if err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case *amqp.BasicNack:
+		ch.Settle(m.ID(), queue.Tag(m.DeliveryTag), m.Multiple, outcome(m.Requeue))
+		return nil
+	case *amqp.BasicReject:
+		ch.Settle(m.ID(), queue.Tag(m.DeliveryTag), false, outcome(m.Requeue))
+		return nil
+	}
+	// All others see what was staged before them, and are answered in order (CHAN-05).
+	if err := ch.conn.client.Flush(); err != nil {
+		return err
+	}
+	return ch.method(m)
+}
+
+func outcome(requeue bool) queue.Outcome {
+	if requeue {
+		return queue.Returned
+	}
+	return queue.Rejected
+}
+
+func (ch *channel) publish(payload []byte) error {
+	if err := ch.content.begin(payload); err != nil {
+		return err
+	}
+	if ch.content.method.Immediate { // PUB-03
+		return amqp.Errorf(amqp.NotImplemented, amqp.BasicPublishID, "immediate=true")
+	}
+	ch.notePartial()
+	return nil
+}
+
+// notePartial makes sure that the content is looked at when the read buffer is about to be reused.
+func (ch *channel) notePartial() {
+	if !ch.partial {
+		ch.partial = true
+		ch.conn.partial = append(ch.conn.partial, ch)
+	}
+}
+
+func (ch *channel) contentFrame(f amqp.Frame) error {
+	done, err := ch.content.frame(f, ch.conn.cfg.MaxMessageSize)
+	if err != nil || !done {
+		ch.notePartial()
+		return err
+	}
+	p := &ch.conn.ready
+	ch.content.publication(p, time.Now())
+	routed, err := ch.Publish(p)
+	if err == nil && !routed && ch.content.method.Mandatory {
+		ch.sendBack(p)
+	}
+	ch.content.reset()
+	return err
+}
+
+// sendBack returns an unroutable message to its publisher (PUB-04). The confirm, if any, follows with
+// the flush (PUB-05).
+func (ch *channel) sendBack(p *broker.Publication) {
+	ch.conn.out.add(func(dst []byte) []byte {
+		dst = amqp.AppendMethod(dst, ch.Number, &amqp.BasicReturn{
+			ReplyCode: amqp.NoRoute, ReplyText: "NO_ROUTE", Keys: p.Keys,
+		})
+		var body []byte
+		for _, piece := range p.Body {
+			body = append(body, piece...)
+		}
+		return amqp.AppendContent(dst, ch.Number, p.Header.Raw, body, ch.conn.frameMax)
+	})
+}
+
+func (ch *channel) ack(payload []byte) error {
+	var m amqp.BasicAck
+	if err := m.Decode(payload); err != nil {
+		return err
+	}
+	ch.Settle(amqp.BasicAckID, queue.Tag(m.DeliveryTag), m.Multiple, queue.Acked)
+	return nil
+}

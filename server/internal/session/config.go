@@ -1,0 +1,92 @@
+package session
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+)
+
+// Config is how the server speaks to its clients. Zero values stand for the defaults that
+// [Config.WithDefaults] names.
+type Config struct {
+	// ChannelMax, FrameMax and Heartbeat are offered to clients (CONN-11).
+	ChannelMax int
+	FrameMax   uint32
+	Heartbeat  time.Duration
+	// MaxMessageSize is the largest body accepted, in bytes (WIRE-15).
+	MaxMessageSize uint64
+	// HandshakeTimeout is the time from the TCP connection to connection.open (HDR-05).
+	HandshakeTimeout time.Duration
+	// AuthFailureDelay is how long the answer to a failed login is held back (ERR-10). Negative: not at all.
+	AuthFailureDelay time.Duration
+	// ClusterName and Version are shown to clients.
+	ClusterName, Version string
+	Logger               *slog.Logger
+}
+
+// WithDefaults returns the configuration with defaults in place of zero values.
+func (c Config) WithDefaults() Config {
+	orDefault(&c.ChannelMax, 2047)
+	orDefault(&c.FrameMax, 131072)
+	orDefault(&c.Heartbeat, 60*time.Second)
+	orDefault(&c.MaxMessageSize, 16<<20)
+	orDefault(&c.HandshakeTimeout, 10*time.Second)
+	orDefault(&c.AuthFailureDelay, time.Second)
+	orDefault(&c.ClusterName, "millrace")
+	orDefault(&c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+func orDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+// Stopper ends the connections of a server that shuts down. The zero Stopper is ready for use; it is
+// safe for concurrent use.
+type Stopper struct {
+	mu struct {
+		sync.Mutex
+		conns   map[*conn]struct{}
+		stopped bool
+	}
+}
+
+// Stop tells every connection that the server shuts down (chapter 4.5) and ends it. It does not wait.
+func (s *Stopper) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.stopped = true
+	for c := range s.mu.conns {
+		c.stop()
+	}
+}
+
+func (s *Stopper) add(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.conns == nil {
+		s.mu.conns = make(map[*conn]struct{})
+	}
+	s.mu.conns[c] = struct{}{}
+	if s.mu.stopped {
+		c.stop()
+	}
+}
+
+func (s *Stopper) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.mu.conns, c)
+}
+
+// stop sends the last word and makes the reader return. What the client sent and was not read yet is
+// lost to it: nobody confirmed it.
+func (c *conn) stop() {
+	c.out.method(0, amqp.Errorf(amqp.ConnectionForced, 0, "broker forced connection closure with reason 'shutdown'").ConnectionClose())
+	c.net.SetReadDeadline(time.Unix(1, 0))
+}

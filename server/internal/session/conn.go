@@ -1,0 +1,329 @@
+package session
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/broker"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// conn is one connection. Two goroutines work on it: the reader, which runs Serve and owns everything
+// here that says nothing else, and the writer.
+type conn struct {
+	// Immutable.
+	cfg    Config
+	broker *broker.Broker
+	net    net.Conn
+	logger *slog.Logger
+	out    outbox
+
+	in       input
+	state    state
+	channels map[uint16]*channel
+	open     int // channels that count against channelMax: those not waiting for close-ok
+	user     *broker.User
+	features features
+
+	// Negotiated (CONN-11, CONN-12); written by the reader before the first delivery, then constant.
+	channelMax int
+	frameMax   uint32
+	heartbeat  time.Duration
+	client     *broker.Client
+
+	intervals chan time.Duration // to the writer: the heartbeat's half
+	deadline  time.Time          // the read deadline last set
+	partial   []*channel         // have a content that the buffer just read did not complete
+	ready     broker.Publication // reused for each publish
+}
+
+// state is how far a connection has come.
+type state uint8
+
+const (
+	awaitHeader state = iota
+	awaitStartOk
+	awaitTuneOk
+	awaitOpen
+	running
+	closing // connection.close was sent; only its answer matters
+	ended
+)
+
+// features are the client's capabilities that change what the server does (CONN-04).
+type features struct {
+	cancelNotify  bool // consumer_cancel_notify
+	authClose     bool // authentication_failure_close
+	blockedNotify bool // connection.blocked
+}
+
+// errEnd ends a connection without another word.
+var errEnd = errors.New("connection ends")
+
+// Serve speaks AMQP 0-9-1 on nc until the connection ends, and closes it. It returns when both of the
+// connection's goroutines have ended. stop ends it from outside: see Stopper.
+func Serve(cfg Config, b *broker.Broker, nc net.Conn, stop *Stopper) {
+	c := &conn{
+		cfg: cfg, broker: b, net: nc,
+		logger:     cfg.Logger.With("peer", nc.RemoteAddr().String()),
+		channels:   make(map[uint16]*channel),
+		frameMax:   initialFrameMax,
+		channelMax: cfg.ChannelMax,
+		intervals:  make(chan time.Duration, 1),
+	}
+	c.out.init()
+	c.in.init()
+	written := make(chan struct{})
+	w := &writer{conn: c, view: b.NewView()}
+	go func() {
+		defer close(written)
+		w.run(c.intervals)
+	}()
+	stop.add(c)
+	defer stop.remove(c)
+
+	err := c.read()
+	c.end(err)
+	// What is in the outbox, the last close or close-ok among it, still goes out, but not for ever.
+	nc.SetWriteDeadline(time.Now().Add(lastWordTimeout))
+	c.out.close()
+	<-written
+	nc.Close()
+}
+
+const (
+	// initialFrameMax limits frames before tune-ok (WIRE-03).
+	initialFrameMax = 8192
+	// minFrameMax is the least a client may ask for (CONN-12).
+	minFrameMax     = amqp.MinFrameMax
+	lastWordTimeout = 5 * time.Second
+)
+
+// read reads and handles frames until the connection ends.
+func (c *conn) read() error {
+	c.net.SetReadDeadline(time.Now().Add(c.cfg.HandshakeTimeout)) // HDR-05
+	for {
+		if err := c.in.fill(c.net); err != nil {
+			return err
+		}
+		if err := c.handleInput(); err != nil {
+			return err
+		}
+		for c.out.full() {
+			<-c.out.drained
+		}
+		c.extendDeadline()
+	}
+}
+
+// handleInput handles the frames that have been read, and flushes what they staged.
+func (c *conn) handleInput() error {
+	for {
+		if c.state == awaitHeader {
+			done, err := c.protocolHeader()
+			if err != nil || !done {
+				return err
+			}
+			continue
+		}
+		f, n, err := amqp.ParseFrame(c.in.unread(), c.frameMax)
+		if err == nil && n == 0 {
+			break
+		}
+		if err == nil {
+			c.in.advance(n)
+			err = c.frame(f)
+		}
+		if err == nil {
+			continue
+		}
+		if err = c.fail(err); err != nil {
+			return err
+		}
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	for _, ch := range c.partial {
+		ch.content.keep() // the buffer is about to be reused
+		ch.partial = false
+	}
+	clear(c.partial)
+	c.partial = c.partial[:0]
+	c.in.expect(amqp.FrameSize(c.in.unread()))
+	return nil
+}
+
+// flush brings what was staged to the broker.
+func (c *conn) flush() error {
+	if c.client == nil {
+		return nil
+	}
+	if err := c.client.Flush(); err != nil {
+		return c.fail(err)
+	}
+	return nil
+}
+
+// frame handles one frame.
+func (c *conn) frame(f amqp.Frame) error {
+	if c.state == closing {
+		return c.frameWhileClosing(f)
+	}
+	if f.Type == amqp.FrameHeartbeat {
+		return nil
+	}
+	if f.Channel == 0 {
+		if f.Type != amqp.FrameMethod {
+			return amqp.ExpectedMethod()
+		}
+		return c.method(f.Payload)
+	}
+	if c.state != running {
+		return errEnd // CONN-09
+	}
+	ch := c.channels[f.Channel]
+	if ch == nil {
+		return c.openChannel(f)
+	}
+	if ch.closing {
+		return c.frameWhileChannelCloses(ch, f)
+	}
+	return ch.frame(f)
+}
+
+// fail answers an error: it closes the channel or the connection that the error is about. It returns an
+// error if reading must end now.
+func (c *conn) fail(err error) error {
+	var unknown *broker.SettleError
+	if errors.As(err, &unknown) {
+		return c.fail(&channelError{channel: unknown.Channel, err: unknown.Err})
+	}
+	var onChannel *channelError
+	if errors.As(err, &onChannel) && !onChannel.err.Code.Connection() {
+		return c.closeChannel(onChannel)
+	}
+	var protocol *amqp.Error
+	switch {
+	case errors.As(err, &protocol):
+	case errors.Is(err, errEnd) || c.state == closing:
+		return err
+	default:
+		c.logger.Error("connection ends by an internal error", "error", err)
+		protocol = amqp.Errorf(amqp.InternalError, 0, "%s", err)
+	}
+	return c.closeConnection(protocol)
+}
+
+// channelError is an error of the method or content that one channel handled.
+type channelError struct {
+	channel uint16
+	err     *amqp.Error
+}
+
+func (e *channelError) Error() string { return e.err.Error() }
+func (e *channelError) Unwrap() error { return e.err }
+
+// closeConnection sends connection.close and waits for the answer (ERR-07).
+func (c *conn) closeConnection(e *amqp.Error) error {
+	if c.state == closing {
+		return errEnd
+	}
+	c.logger.Warn("closing connection", "error", e.ReplyText())
+	if c.client != nil {
+		c.client.Flush() // what came before the fault counts (ERR-05); its own faults do not matter now
+	}
+	c.out.method(0, e.ConnectionClose())
+	c.state = closing
+	wait := closeOkTimeout
+	if c.heartbeat > 0 {
+		wait = min(wait, c.heartbeat)
+	}
+	c.net.SetReadDeadline(time.Now().Add(wait))
+	return nil
+}
+
+// closeOkTimeout is how long a close waits for its close-ok (ERR-07).
+const closeOkTimeout = 30 * time.Second
+
+func (c *conn) frameWhileClosing(f amqp.Frame) error {
+	if f.Type != amqp.FrameMethod || f.Channel != 0 {
+		return nil
+	}
+	switch amqp.PeekMethod(f.Payload) {
+	case amqp.ConnectionCloseID:
+		c.out.method(0, &amqp.ConnectionCloseOk{})
+	case amqp.ConnectionCloseOkID:
+		return errEnd
+	}
+	return nil
+}
+
+// extendDeadline gives the peer time for its next octet: two and a half heartbeats, and for ever
+// without heartbeats (CONN-17). Setting a deadline costs about as much as reading a small message, so
+// it is done once in half a heartbeat.
+func (c *conn) extendDeadline() {
+	if c.state != running {
+		return
+	}
+	if c.heartbeat == 0 {
+		if !c.deadline.IsZero() {
+			c.deadline = time.Time{}
+			c.net.SetReadDeadline(c.deadline)
+		}
+		return
+	}
+	if deadline := time.Now().Add(c.heartbeat * 5 / 2); deadline.Sub(c.deadline) > c.heartbeat/2 {
+		c.deadline = deadline
+		c.net.SetReadDeadline(deadline)
+	}
+}
+
+// end gives back what the connection held (ERR-08, ERR-09).
+func (c *conn) end(err error) {
+	c.closeChannels()
+	switch {
+	case errors.Is(err, errEnd):
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		if c.state == running {
+			c.logger.Info("client closed the connection without a word")
+		}
+	default:
+		c.logger.Info("connection lost", "error", err)
+	}
+}
+
+// closeChannels ends all channels and deletes the connection's exclusive queues.
+func (c *conn) closeChannels() {
+	if c.client == nil {
+		return
+	}
+	for number, ch := range c.channels {
+		ch.release()
+		delete(c.channels, number)
+	}
+	c.client.Close()
+}
+
+// Deliver implements [broker.Sink].
+func (c *conn) Deliver(ds []queue.Delivery) { c.out.deliver(ds) }
+
+// Confirm implements [broker.Sink].
+func (c *conn) Confirm(channel uint16, seq uint64, multiple bool) {
+	c.out.add(func(dst []byte) []byte {
+		ack := amqp.BasicAck{DeliveryTag: seq, Multiple: multiple}
+		start := len(dst)
+		return amqp.EndFrame(ack.Append(amqp.BeginFrame(dst, amqp.FrameMethod, channel)), start)
+	})
+}
+
+// Cancel implements [broker.Sink].
+func (c *conn) Cancel(channel uint16, consumer string) {
+	if c.features.cancelNotify {
+		c.out.method(channel, &amqp.BasicCancel{ConsumerTag: consumer, NoWait: true})
+	}
+}

@@ -1,0 +1,197 @@
+package session
+
+import (
+	"net"
+	"strings"
+	"time"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/broker"
+)
+
+// protocolHeader handles the first eight octets; done is false if they are not all there yet.
+func (c *conn) protocolHeader() (done bool, err error) {
+	protocol, n := amqp.ParseProtocolHeader(c.in.unread())
+	if n == 0 {
+		return false, nil
+	}
+	switch protocol {
+	case amqp.ProtocolAMQP091, amqp.ProtocolAMQP09:
+		c.in.advance(n)
+		c.out.method(0, &amqp.ConnectionStart{
+			VersionMajor: 0, VersionMinor: 9,
+			ServerProperties: c.serverProperties(), Mechanisms: "PLAIN AMQPLAIN", Locales: "en_US",
+		})
+		c.state = awaitStartOk
+		return true, nil
+	}
+	c.logger.Warn("client does not speak AMQP 0-9-1", "speaks", protocol.String())
+	c.out.add(func(dst []byte) []byte { return append(dst, amqp.ProtocolHeader...) }) // HDR-02, HDR-04
+	return false, errEnd
+}
+
+// serverProperties is what clients branch on (CONN-02, CONN-03): hence the product's name.
+func (c *conn) serverProperties() amqp.Table {
+	capabilities := amqp.Table{}
+	for _, name := range []string{
+		"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
+		"connection.blocked", "consumer_priorities", "authentication_failure_close", "per_consumer_qos",
+		"direct_reply_to",
+	} {
+		capabilities[name] = true
+	}
+	return amqp.Table{
+		"capabilities":   capabilities,
+		"product":        "RabbitMQ",
+		"version":        "4.1.0",
+		"cluster_name":   c.cfg.ClusterName,
+		"platform":       "Go",
+		"copyright":      "The Millrace authors",
+		"information":    "Licensed under the Apache License 2.0",
+		"broker":         "Millrace",
+		"broker_version": c.cfg.Version,
+		"sync":           c.broker.SyncLevel(), // what a confirm stands for
+	}
+}
+
+// method handles a method of the connection class on channel 0.
+func (c *conn) method(payload []byte) error {
+	m, err := amqp.DecodeMethod(payload)
+	if err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case *amqp.ConnectionStartOk:
+		if c.state == awaitStartOk {
+			return c.startOk(m)
+		}
+	case *amqp.ConnectionTuneOk:
+		if c.state == awaitTuneOk {
+			return c.tuneOk(m)
+		}
+	case *amqp.ConnectionOpen:
+		if c.state == awaitOpen {
+			return c.openOk(m)
+		}
+	case *amqp.ConnectionClose:
+		c.closeChannels() // before the answer: exclusive names are free when the client sees it (ERR-08)
+		c.out.method(0, &amqp.ConnectionCloseOk{})
+		c.state = ended
+		return errEnd
+	case *amqp.ConnectionUpdateSecret:
+		if c.state == running { // CONN-10: the internal backend does not verify it
+			c.out.method(0, &amqp.ConnectionUpdateSecretOk{})
+			return nil
+		}
+	}
+	if c.state != running {
+		c.logger.Warn("method out of order in the handshake", "method", m.ID().String())
+		return errEnd // CONN-09
+	}
+	return amqp.Errorf(amqp.ChannelError, m.ID(), "unexpected method in connection state running") // CONN-14
+}
+
+func (c *conn) startOk(m *amqp.ConnectionStartOk) error {
+	if capabilities, ok := m.ClientProperties["capabilities"].(amqp.Table); ok {
+		c.features.cancelNotify, _ = capabilities["consumer_cancel_notify"].(bool)
+		c.features.authClose, _ = capabilities["authentication_failure_close"].(bool)
+		c.features.blockedNotify, _ = capabilities["connection.blocked"].(bool)
+	}
+	if name, ok := m.ClientProperties["connection_name"].(string); ok {
+		c.logger = c.logger.With("name", name)
+	}
+	name, password, ok := credentials(m.Mechanism, m.Response)
+	if ok {
+		c.user, ok = c.broker.Authenticate(name, password, isLoopback(c.net.RemoteAddr()))
+	}
+	if !ok {
+		return c.refuse(m.Mechanism)
+	}
+	c.out.method(0, &amqp.ConnectionTune{
+		ChannelMax: uint16(c.cfg.ChannelMax), FrameMax: c.cfg.FrameMax, Heartbeat: uint16(c.cfg.Heartbeat / time.Second),
+	})
+	c.state = awaitTuneOk
+	return nil
+}
+
+// credentials takes user and password out of a SASL response (CONN-05).
+func credentials(mechanism, response string) (name, password string, ok bool) {
+	switch mechanism {
+	case "PLAIN":
+		parts := strings.Split(response, "\x00")
+		if len(parts) != 3 || parts[0] != "" {
+			return "", "", false
+		}
+		return parts[1], parts[2], true
+	case "AMQPLAIN":
+		table, err := amqp.RawTable(response).Decode()
+		if err != nil {
+			return "", "", false
+		}
+		name, okName := table["LOGIN"].(string)
+		password, okPassword := table["PASSWORD"].(string)
+		return name, password, okName && okPassword
+	}
+	return "", "", false
+}
+
+// refuse ends a connection whose login failed (CONN-06, CONN-07). The answer is delayed so that
+// guessing passwords is slow (ERR-10).
+func (c *conn) refuse(mechanism string) error {
+	c.logger.Warn("login refused", "mechanism", mechanism)
+	time.Sleep(c.cfg.AuthFailureDelay)
+	if !c.features.authClose {
+		return errEnd
+	}
+	return amqp.Errorf(amqp.AccessRefused, 0,
+		"Login was refused using authentication mechanism %s. For details see the broker logfile.", mechanism)
+}
+
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return !ok || tcp.IP.IsLoopback()
+}
+
+// tuneOk checks what the client chose (CONN-12).
+func (c *conn) tuneOk(m *amqp.ConnectionTuneOk) error {
+	channelMax, frameMax := c.cfg.ChannelMax, c.cfg.FrameMax
+	switch {
+	case channelMax > 0 && m.ChannelMax == 0:
+		return tuneRefused("channel_max = 0 (no limit) is higher than the maximum allowed value (%d)", channelMax)
+	case channelMax > 0 && int(m.ChannelMax) > channelMax:
+		return tuneRefused("channel_max = %d is higher than the maximum allowed value (%d)", m.ChannelMax, channelMax)
+	case frameMax > 0 && m.FrameMax == 0:
+		return tuneRefused("frame_max = 0 (no limit) is higher than the maximum allowed value (%d)", frameMax)
+	case frameMax > 0 && m.FrameMax > frameMax:
+		return tuneRefused("frame_max = %d is higher than the maximum allowed value (%d)", m.FrameMax, frameMax)
+	case m.FrameMax > 0 && m.FrameMax < minFrameMax:
+		return tuneRefused("frame_max = %d is lower than the minimum allowed value (%d)", m.FrameMax, minFrameMax)
+	}
+	c.channelMax = int(m.ChannelMax)
+	c.frameMax = m.FrameMax
+	c.heartbeat = time.Duration(m.Heartbeat) * time.Second
+	if c.heartbeat > 0 {
+		c.intervals <- c.heartbeat / 2
+	}
+	c.state = awaitOpen
+	return nil
+}
+
+func tuneRefused(format string, args ...any) error {
+	return amqp.Errorf(amqp.NotAllowed, amqp.ConnectionTuneOkID, "negotiated "+format, args...)
+}
+
+func (c *conn) openOk(m *amqp.ConnectionOpen) error {
+	vh, err := c.broker.Connect(c.user, m.VirtualHost)
+	if err != nil {
+		return err
+	}
+	c.client = vh.NewClient(c.user, c)
+	c.logger = c.logger.With("user", c.user.Name, "vhost", strings.ToValidUTF8(m.VirtualHost, "?"))
+	c.logger.Debug("connection open")
+	c.out.method(0, &amqp.ConnectionOpenOk{})
+	c.state = running
+	return nil
+}
+
+var _ broker.Sink = (*conn)(nil)

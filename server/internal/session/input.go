@@ -1,0 +1,50 @@
+package session
+
+import "net"
+
+// input is the read buffer of a connection. It starts small, since most connections are idle, and grows
+// while reads fill it, so that a busy connection is handled in large batches.
+type input struct {
+	buf        []byte
+	start, end int // what is read and not handled yet
+	need       int // the size of the frame at start, as far as known
+	full       bool
+}
+
+const (
+	firstInput = 4 << 10
+	maxInput   = 256 << 10 // more only for a frame that is larger
+)
+
+func (in *input) init() { in.buf = make([]byte, firstInput) }
+
+func (in *input) unread() []byte { return in.buf[in.start:in.end] }
+
+func (in *input) advance(n int) { in.start += n }
+
+// expect says how large the frame at the start of the unread octets is.
+func (in *input) expect(size uint64) { in.need = int(size) }
+
+// fill reads what there is, once. What was borrowed from the buffer before is lost.
+func (in *input) fill(nc net.Conn) error {
+	size := len(in.buf)
+	if in.full && size < maxInput {
+		size *= 2
+	}
+	size = max(size, in.need)
+	if unread := in.unread(); size > len(in.buf) {
+		buf := make([]byte, size)
+		copy(buf, unread)
+		in.buf = buf
+	} else {
+		copy(in.buf, unread)
+	}
+	in.start, in.end = 0, in.end-in.start
+	n, err := nc.Read(in.buf[in.end:])
+	in.end += n
+	in.full = in.end == len(in.buf)
+	if n > 0 {
+		return nil // an error will come again
+	}
+	return err
+}

@@ -1,0 +1,156 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/millrace-mq/millrace/server/internal/broker"
+	"github.com/millrace-mq/millrace/server/internal/session"
+	"github.com/millrace-mq/millrace/wal"
+)
+
+// Config is what a server is told. Zero values mean defaults.
+type Config struct {
+	// Data is the folder that holds everything worth keeping; it is created if missing.
+	Data string
+	// Listen is the address for AMQP, host:port. Port 0 takes a free one.
+	Listen string
+	// Sync is what a confirm stands for.
+	Sync wal.Level
+	// SegmentSize is the size of the log's files in bytes.
+	SegmentSize int64
+	// RetainBytes and RetainTime keep consumed history.
+	RetainBytes int64
+	RetainTime  time.Duration
+	// CheckpointEvery limits what a restart has to replay.
+	CheckpointEvery time.Duration
+	// MaxMessageSize is the largest body accepted, in bytes.
+	MaxMessageSize int64
+	// Heartbeat is the interval offered to clients.
+	Heartbeat time.Duration
+	// Version is shown to clients.
+	Version string
+	Logger  *slog.Logger
+}
+
+// Validate reports all faults of the configuration together.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Data == "" {
+		faults = append(faults, errors.New("no data folder is given"))
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		faults = append(faults, fmt.Errorf("listen address %q is not host:port: %w", c.Listen, err))
+	}
+	if c.MaxMessageSize < 0 || c.MaxMessageSize > maxMessageSize {
+		faults = append(faults, fmt.Errorf("largest message size %d is not between 0 and %d bytes", c.MaxMessageSize, maxMessageSize))
+	}
+	if c.Heartbeat < 0 || c.Heartbeat > maxHeartbeat || c.Heartbeat%time.Second != 0 {
+		faults = append(faults, fmt.Errorf("heartbeat %v is not a number of whole seconds up to %v", c.Heartbeat, maxHeartbeat))
+	}
+	if c.CheckpointEvery < 0 {
+		faults = append(faults, fmt.Errorf("checkpoint interval %v is negative", c.CheckpointEvery))
+	}
+	faults = append(faults, wal.Config{
+		Dir: "-", SegmentSize: c.SegmentSize, Sync: c.Sync, RetainBytes: c.RetainBytes, RetainTime: c.RetainTime,
+	}.Validate())
+	return errors.Join(faults...)
+}
+
+const (
+	maxMessageSize = 512 << 20           // WIRE-15
+	maxHeartbeat   = 65535 * time.Second // it travels as u16
+)
+
+// Server is a running server.
+type Server struct {
+	broker   *broker.Broker
+	listener net.Listener
+	session  session.Config
+	logger   *slog.Logger
+	stopper  session.Stopper
+
+	mu struct {
+		sync.Mutex
+		closed bool           // no connection is added any more
+		conns  sync.WaitGroup // their readers
+	}
+}
+
+// Open takes the port, opens the data folder and recovers what it holds. Clients can connect at once
+// and are served when Serve runs. The port comes first: a server that cannot listen should not spend
+// minutes on recovery before it says so.
+func Open(cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	b, err := broker.Open(broker.Config{
+		Data: cfg.Data, Sync: cfg.Sync, SegmentSize: cfg.SegmentSize, RetainBytes: cfg.RetainBytes,
+		RetainTime: cfg.RetainTime, CheckpointEvery: cfg.CheckpointEvery, Logger: cfg.Logger,
+	})
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return &Server{
+		broker: b, listener: listener, logger: cfg.Logger,
+		session: session.Config{
+			MaxMessageSize: uint64(cfg.MaxMessageSize), Heartbeat: cfg.Heartbeat, Version: cfg.Version, Logger: cfg.Logger,
+		}.WithDefaults(),
+	}, nil
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Recovery tells what the data folder held.
+func (s *Server) Recovery() broker.Recovery { return s.broker.Recovery() }
+
+// Serve accepts connections until Shutdown is called.
+func (s *Server) Serve() error {
+	for {
+		conn, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil { // out of file descriptors, most likely: others close theirs in time
+			s.logger.Error("connection not accepted", "error", err)
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		s.serve(conn)
+	}
+}
+
+func (s *Server) serve(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		conn.Close()
+		return
+	}
+	s.mu.conns.Go(func() { session.Serve(s.session, s.broker, conn, &s.stopper) })
+}
+
+// Shutdown tells the clients, waits until their connections have ended, writes a checkpoint and closes
+// the data folder.
+func (s *Server) Shutdown() error {
+	s.listener.Close()
+	s.mu.Lock()
+	s.mu.closed = true
+	s.mu.Unlock()
+	s.stopper.Stop()
+	s.mu.conns.Wait()
+	return s.broker.Close()
+}
