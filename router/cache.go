@@ -1,0 +1,218 @@
+package router
+
+import (
+	"hash/maphash"
+	"slices"
+)
+
+// Bounds of a Cache. A connection that publishes with a few keys stays far below them.
+const (
+	firstSlots = 16
+	maxSlots   = 1024
+	// maxRemembered bounds the queues in the sets that a Cache keeps to share. A set that is larger
+	// alone is kept until the next one.
+	maxRemembered = 1 << 16
+)
+
+// Cache remembers where messages went, for one caller: a goroutine that publishes to one Router. It
+// answers without the router's lock as long as the router has not changed.
+//
+// Answers are Sets, which never change: a caller may keep one as long as it likes. Equal answers at
+// one generation are the same Set, whatever their keys, so that a publisher whose keys never repeat
+// allocates nothing either.
+//
+// A Cache is bounded in entries and in queues. Entries sit in a table of pairs: a new one displaces
+// one of two, and the table doubles, up to its bound, when both are still good. After a change of the
+// router nothing is answered from it; what it still refers to is let go at the next Route.
+type Cache[Q comparable] struct {
+	router     *Router[Q]
+	scratch    Scratch[Q]
+	seed       maphash.Seed
+	generation uint64 // of all answers in slots
+
+	slots  []slot[Q] // length is zero or a power of two
+	victim int       // alternates, to displace either of a pair
+
+	sets       map[uint64]*Set[Q] // by fingerprint; answers of this generation
+	older      map[uint64]*Set[Q] // of the one before: a set outlives a change that it has nothing to do with
+	remembered int                // queues in sets
+	buffer     []Q
+}
+
+// Set is where some messages go. It never changes.
+type Set[Q comparable] struct {
+	queues []Q
+
+	// Memo is for the caller that owns the Cache to remember what it derived from the queues, say
+	// their encoded form. It is nil at first. A Set can outlive a change of the router.
+	Memo any
+}
+
+// Queues are the queues of the set, each once. The slice must not be changed.
+func (s *Set[Q]) Queues() []Q { return s.queues }
+
+// Decision is an answer of a Cache.
+type Decision[Q comparable] struct {
+	Set      *Set[Q] // never nil; empty for a message that goes nowhere
+	Internal bool    // as Outcome.Internal
+}
+
+// slot remembers one Decision.
+type slot[Q comparable] struct {
+	decision Decision[Q] // Set is nil in a slot that is free
+	hash     uint64
+	text     []byte // exchange, then key; the memory is used again
+	exchange int    // length of the exchange in text
+	anyKey   bool   // holds for every key of the exchange
+}
+
+// NewCache makes an empty cache for r.
+func NewCache[Q comparable](r *Router[Q]) *Cache[Q] {
+	return &Cache[Q]{router: r, seed: maphash.MakeSeed()}
+}
+
+// Lookup answers from memory, without any lock. If it cannot, Route can.
+func (c *Cache[Q]) Lookup(m *Message) (Decision[Q], bool) {
+	if len(c.slots) == 0 || c.generation != c.router.Generation() {
+		return Decision[Q]{}, false
+	}
+	exchange := maphash.Bytes(c.seed, m.Exchange)
+	if len(m.ExtraKeys) == 0 {
+		if s := c.find(keyed(exchange, maphash.Bytes(c.seed, m.Key)), m, false); s != nil {
+			return s.decision, true
+		}
+	}
+	if s := c.find(exchange, m, true); s != nil {
+		return s.decision, true
+	}
+	return Decision[Q]{}, false
+}
+
+// Route asks the router and remembers the answer as far as it may. The caller holds the owner's read
+// lock. Errors are those of Router.Route.
+func (c *Cache[Q]) Route(m *Message) (Decision[Q], error) {
+	c.catchUp()
+	queues, out, err := c.router.Route(c.buffer[:0], m, &c.scratch)
+	if err != nil {
+		return Decision[Q]{}, err
+	}
+	d := Decision[Q]{Set: c.share(queues, out.fingerprint), Internal: out.Internal}
+	clear(queues) // a deleted queue must not live on in the buffer
+	c.buffer = queues
+	exchange := maphash.Bytes(c.seed, m.Exchange)
+	switch out.Depends {
+	case OnExchange:
+		c.remember(d, exchange, m, true)
+	case OnKey:
+		c.remember(d, keyed(exchange, maphash.Bytes(c.seed, m.Key)), m, false)
+	}
+	return d, nil
+}
+
+// keyed joins two hashes so that exchanging them makes a difference.
+func keyed(exchange, key uint64) uint64 { return exchange*fingerprintPrime ^ key }
+
+// catchUp forgets all answers if the router has changed. The caller holds the read lock, so the
+// generation cannot move before the answers of this Route are in.
+func (c *Cache[Q]) catchUp() {
+	generation := c.router.Generation()
+	if generation == c.generation {
+		return
+	}
+	c.generation = generation
+	clear(c.older)
+	c.sets, c.older = c.older, c.sets
+	c.forget()
+}
+
+// forget drops all answers and the sets they share, lest answers keep alive what sets let go.
+func (c *Cache[Q]) forget() {
+	for i := range c.slots {
+		c.slots[i].decision.Set = nil
+	}
+	clear(c.sets)
+	c.remembered = 0
+}
+
+// share finds the Set with these queues or makes it.
+func (c *Cache[Q]) share(queues []Q, fingerprint uint64) *Set[Q] {
+	if set, ok := c.sets[fingerprint]; ok && slices.Equal(set.queues, queues) {
+		return set
+	}
+	set, ok := c.older[fingerprint]
+	if !ok || !slices.Equal(set.queues, queues) {
+		set = &Set[Q]{queues: slices.Clone(queues)}
+	}
+	if c.remembered+len(queues) > maxRemembered || len(c.sets) >= maxSlots {
+		c.forget()
+	}
+	if c.sets == nil {
+		c.sets = make(map[uint64]*Set[Q])
+	}
+	c.sets[fingerprint] = set
+	c.remembered += len(queues)
+	return set
+}
+
+// find returns the slot that answers, or nil.
+func (c *Cache[Q]) find(hash uint64, m *Message, anyKey bool) *slot[Q] {
+	first := int(hash) & (len(c.slots) - 1)
+	for _, i := range [2]int{first, first ^ 1} {
+		if s := &c.slots[i]; s.decision.Set != nil && s.hash == hash && s.answers(m, anyKey) {
+			return s
+		}
+	}
+	return nil
+}
+
+func (s *slot[Q]) answers(m *Message, anyKey bool) bool {
+	return s.anyKey == anyKey &&
+		string(s.text[:s.exchange]) == string(m.Exchange) &&
+		(anyKey || string(s.text[s.exchange:]) == string(m.Key))
+}
+
+// remember puts an answer into the table. The caller asked find before, or does not mind a second
+// slot with the same answer.
+func (c *Cache[Q]) remember(d Decision[Q], hash uint64, m *Message, anyKey bool) {
+	if len(c.slots) == 0 {
+		c.slots = make([]slot[Q], firstSlots)
+	}
+	s := c.place(hash)
+	s.decision, s.hash, s.anyKey, s.exchange = d, hash, anyKey, len(m.Exchange)
+	s.text = append(s.text[:0], m.Exchange...)
+	if !anyKey {
+		s.text = append(s.text, m.Key...)
+	}
+}
+
+// place finds a slot for the hash, making room if it must.
+func (c *Cache[Q]) place(hash uint64) *slot[Q] {
+	for {
+		first := int(hash) & (len(c.slots) - 1)
+		for _, i := range [2]int{first, first ^ 1} {
+			if s := &c.slots[i]; s.decision.Set == nil || s.hash == hash {
+				return s
+			}
+		}
+		if len(c.slots) >= maxSlots {
+			c.victim ^= 1
+			return &c.slots[first^c.victim]
+		}
+		c.double()
+	}
+}
+
+// double makes the table twice as large. Entries that find both places taken are dropped.
+func (c *Cache[Q]) double() {
+	old := c.slots
+	c.slots = make([]slot[Q], 2*len(old))
+	for i := range old {
+		first := int(old[i].hash) & (len(c.slots) - 1)
+		for _, j := range [2]int{first, first ^ 1} {
+			if old[i].decision.Set != nil && c.slots[j].decision.Set == nil {
+				c.slots[j] = old[i]
+				break
+			}
+		}
+	}
+}
