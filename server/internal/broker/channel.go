@@ -49,11 +49,10 @@ func (c *Client) OpenChannel(number uint16) *Channel {
 // Confirming switches the channel to confirm mode (CONF-01).
 func (ch *Channel) Confirming() { ch.confirming = true }
 
-// Close ends the channel (ERR-05): staged work takes effect, consumers go, what is unsettled returns to
-// its queues, nothing more is confirmed.
-func (ch *Channel) Close() error {
+// Close ends the channel (ERR-05): consumers go, what is unsettled returns to its queues, nothing more is
+// confirmed. What is staged must have been flushed.
+func (ch *Channel) Close() {
 	c := ch.client
-	err := c.Flush()
 	c.confirms.Lock()
 	ch.confirms.closed = true
 	ch.confirms.open = nil
@@ -66,7 +65,6 @@ func (ch *Channel) Close() error {
 	}
 	c.vhost.unlockState()
 	c.vhost.deleteOrphans()
-	return err
 }
 
 // SetLimit sets the prefetch limit that all consumers of the channel share (QOS-03).

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/queue"
@@ -36,19 +38,13 @@ type stagedSettle struct {
 // deliveryPersistent is the delivery mode of messages that survive a restart; all others do not (PUB-08).
 const deliveryPersistent = 2
 
-// A batch is brought to the log early when it gets larger than this.
+// maxBatchBytes is how large a batch may get before it is flushed early.
 const maxBatchBytes = 1 << 20
 
 // Publish routes the message and stages it; it reaches the log with the next Flush. routed says whether
 // it reached a queue. Errors are *amqp.Error.
 func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 	c := ch.client
-	if ch.settles > 0 {
-		// A settlement that fails closes the channel, and then this publish must not count (ERR-04).
-		if err := c.flushSettles(); err != nil {
-			return false, err
-		}
-	}
 	route, err := c.route(p)
 	if err != nil {
 		return false, err
@@ -64,11 +60,11 @@ func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 		return false, nil // CONF-04a: nobody needs it; confirmed with the batch
 	}
 	c.stage(ch, p, route)
-	if c.batch.Len() > maxBatchBytes {
-		return true, c.Flush()
-	}
 	return true, nil
 }
+
+// Full reports whether so much is staged that it should be flushed now.
+func (c *Client) Full() bool { return c.batch.Len() > maxBatchBytes }
 
 func (c *Client) stage(ch *Channel, p *Publication, route *route) {
 	size := 0
@@ -95,19 +91,23 @@ func (c *Client) stage(ch *Channel, p *Publication, route *route) {
 	}
 }
 
-// Settle stages the outcome of a delivery; it takes effect with the next Flush.
-// method is blamed if the tag is unknown.
+// Settle stages the outcome of a delivery; it takes effect with the next Flush or FlushSettles. method is
+// blamed if the tag is unknown.
 func (ch *Channel) Settle(method amqp.MethodID, tag queue.Tag, multiple bool, o queue.Outcome) {
 	ch.settles++
 	ch.client.settles = append(ch.client.settles, stagedSettle{ch, tag, multiple, o, method})
 }
 
-// Flush brings what is staged to the log and to the queues, in one append and under one lock. A
-// *SettleError says that a settlement named an unknown tag; all the rest has taken effect. Any other
-// error means that the log did not take the batch: none of it is stored and none will be confirmed.
+// HasSettles reports whether settlements of this channel are staged. One of them may fail and close the
+// channel, and then nothing that came after it may count (ERR-04): flush them before publishing.
+func (ch *Channel) HasSettles() bool { return ch.settles > 0 }
+
+// Flush brings what is staged to the log and to the queues, in one append and under one lock.
+// SettleErrors say which channels settled what they do not hold; all the rest has taken effect. Any
+// other error means that the log did not take the batch: none of it is stored and none will be confirmed.
 func (c *Client) Flush() error {
 	if c.batch.Count() == 0 {
-		err := c.flushSettles()
+		err := c.FlushSettles()
 		c.registerConfirms(0)
 		return err
 	}
@@ -130,7 +130,8 @@ func (c *Client) Flush() error {
 	return err
 }
 
-func (c *Client) flushSettles() error {
+// FlushSettles applies the staged settlements.
+func (c *Client) FlushSettles() error {
 	if len(c.settles) == 0 {
 		return nil
 	}
@@ -146,20 +147,25 @@ type SettleError struct {
 	Err     *amqp.Error
 }
 
-func (e *SettleError) Error() string { return e.Err.Error() }
-func (e *SettleError) Unwrap() error { return e.Err }
+// SettleErrors are the settlements that failed in one flush, at most one a channel.
+type SettleErrors []SettleError
 
-// settleLocked applies the staged settlements in order, up to the first that fails; later ones of the
-// same channel are dropped, for the channel is about to be closed.
+// Error implements error.
+func (e SettleErrors) Error() string { return e[0].Err.Error() }
+
+// settleLocked applies the staged settlements in order. After one that fails, the later ones of the same
+// channel are dropped, for the channel is about to be closed.
 func (c *Client) settleLocked() error {
-	var failed *SettleError
+	var failed SettleErrors
 	for _, s := range c.settles {
 		s.channel.settles = 0
-		if failed != nil && failed.Channel == s.channel.Number {
+		if failed.has(s.channel.Number) {
 			continue
 		}
-		if err := s.channel.Channel.Settle(s.tag, s.multiple, s.outcome); err != nil && failed == nil {
-			failed = &SettleError{s.channel.Number, amqp.Errorf(amqp.PreconditionFailed, s.method, "unknown delivery tag %d", s.tag)}
+		if err := s.channel.Channel.Settle(s.tag, s.multiple, s.outcome); err != nil {
+			failed = append(failed, SettleError{
+				s.channel.Number, amqp.Errorf(amqp.PreconditionFailed, s.method, "unknown delivery tag %d", s.tag),
+			})
 		}
 	}
 	clear(c.settles)
@@ -168,6 +174,10 @@ func (c *Client) settleLocked() error {
 		return failed
 	}
 	return nil
+}
+
+func (e SettleErrors) has(channel uint16) bool {
+	return slices.ContainsFunc(e, func(s SettleError) bool { return s.Channel == channel })
 }
 
 func (c *Client) dropStaged() {

@@ -48,18 +48,20 @@ func (c *conn) openChannel(f amqp.Frame) error {
 	return nil
 }
 
-// closeChannel sends channel.close (ERR-03) and gives back what the channel held (ERR-05).
+// closeChannel sends channel.close (ERR-03) and gives back what the channel held. What came before the
+// fault takes effect (ERR-05).
 func (c *conn) closeChannel(e *channelError) error {
 	ch := c.channels[e.channel]
 	if ch == nil || ch.closing {
 		return nil
 	}
 	c.logger.Warn("closing channel", "channel", e.channel, "error", e.err.ReplyText())
-	ch.release()
 	ch.closing = true
 	c.open--
+	err := c.flush()
+	ch.release()
 	c.out.method(e.channel, e.err.ChannelClose())
-	return nil
+	return err
 }
 
 func (c *conn) frameWhileChannelCloses(ch *channel, f amqp.Frame) error {
@@ -80,15 +82,7 @@ func (c *conn) frameWhileChannelCloses(ch *channel, f amqp.Frame) error {
 // release gives back what the channel held.
 func (ch *channel) release() {
 	ch.content.reset()
-	if ch.closing {
-		return
-	}
-	if err := ch.Channel.Close(); err != nil {
-		var unknown *broker.SettleError
-		if !errors.As(err, &unknown) {
-			ch.conn.logger.Error("work of a closed channel not stored", "channel", ch.Number, "error", err)
-		}
-	}
+	ch.Channel.Close()
 }
 
 // frame handles one frame of the channel.
@@ -131,7 +125,7 @@ func (ch *channel) handle(f amqp.Frame) error {
 		return nil
 	}
 	// All others see what was staged before them, and are answered in order (CHAN-05).
-	if err := ch.conn.client.Flush(); err != nil {
+	if err := ch.conn.flush(); err != nil || ch.closing {
 		return err
 	}
 	return ch.method(m)
@@ -169,13 +163,26 @@ func (ch *channel) contentFrame(f amqp.Frame) error {
 		ch.notePartial()
 		return err
 	}
+	err = ch.publishContent()
+	ch.content.reset()
+	if err == nil && ch.conn.client.Full() {
+		return ch.conn.flush()
+	}
+	return err
+}
+
+func (ch *channel) publishContent() error {
+	if ch.HasSettles() {
+		if err := ch.conn.settled(ch.conn.client.FlushSettles()); err != nil || ch.closing {
+			return err
+		}
+	}
 	p := &ch.conn.ready
 	ch.content.publication(p, time.Now())
 	routed, err := ch.Publish(p)
 	if err == nil && !routed && ch.content.method.Mandatory {
 		ch.sendBack(p)
 	}
-	ch.content.reset()
 	return err
 }
 

@@ -1,15 +1,18 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/queue"
+	"github.com/millrace-mq/millrace/wal"
 )
 
 // conn is one connection. Two goroutines work on it: the reader, which runs Serve and owns everything
@@ -22,12 +25,15 @@ type conn struct {
 	logger *slog.Logger
 	out    outbox
 
+	stopping atomic.Bool // the server shuts down: the read deadline is not to be moved
+
 	in       input
 	state    state
 	channels map[uint16]*channel
 	open     int // channels that count against channelMax: those not waiting for close-ok
 	user     *broker.User
 	features features
+	deaf     bool // a frame was malformed: where the next one begins is unknown
 
 	// Negotiated (CONN-11, CONN-12); written by the reader before the first delivery, then constant.
 	channelMax int
@@ -130,6 +136,9 @@ func (c *conn) handleInput() error {
 			}
 			continue
 		}
+		if c.deaf {
+			return c.listenForCloseOk()
+		}
 		f, n, err := amqp.ParseFrame(c.in.unread(), c.frameMax)
 		if err == nil && n == 0 {
 			break
@@ -137,16 +146,19 @@ func (c *conn) handleInput() error {
 		if err == nil {
 			c.in.advance(n)
 			err = c.frame(f)
+		} else {
+			c.deaf = true
 		}
-		if err == nil {
-			continue
-		}
-		if err = c.fail(err); err != nil {
-			return err
+		if err != nil {
+			if err = c.fail(err); err != nil {
+				return err
+			}
 		}
 	}
 	if err := c.flush(); err != nil {
-		return err
+		if err = c.fail(err); err != nil {
+			return err
+		}
 	}
 	for _, ch := range c.partial {
 		ch.content.keep() // the buffer is about to be reused
@@ -158,13 +170,24 @@ func (c *conn) handleInput() error {
 	return nil
 }
 
-// flush brings what was staged to the broker.
+// flush brings what was staged to the broker. Channels whose settlements fail are closed by it.
 func (c *conn) flush() error {
 	if c.client == nil {
 		return nil
 	}
-	if err := c.client.Flush(); err != nil {
-		return c.fail(err)
+	return c.settled(c.client.Flush())
+}
+
+// settled closes the channels that settled what they do not hold; other errors it returns.
+func (c *conn) settled(err error) error {
+	var failed broker.SettleErrors
+	if !errors.As(err, &failed) {
+		return err
+	}
+	for _, f := range failed {
+		if err := c.closeChannel(&channelError{channel: f.Channel, err: f.Err}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -199,19 +222,19 @@ func (c *conn) frame(f amqp.Frame) error {
 // fail answers an error: it closes the channel or the connection that the error is about. It returns an
 // error if reading must end now.
 func (c *conn) fail(err error) error {
-	var unknown *broker.SettleError
-	if errors.As(err, &unknown) {
-		return c.fail(&channelError{channel: unknown.Channel, err: unknown.Err})
-	}
 	var onChannel *channelError
 	if errors.As(err, &onChannel) && !onChannel.err.Code.Connection() {
-		return c.closeChannel(onChannel)
+		if err = c.closeChannel(onChannel); err == nil {
+			return nil
+		}
 	}
 	var protocol *amqp.Error
 	switch {
 	case errors.As(err, &protocol):
 	case errors.Is(err, errEnd) || c.state == closing:
 		return err
+	case errors.Is(err, wal.ErrFull):
+		protocol = amqp.Errorf(amqp.ResourceError, 0, "the broker's disk is full: nothing of the last batch was stored")
 	default:
 		c.logger.Error("connection ends by an internal error", "error", err)
 		protocol = amqp.Errorf(amqp.InternalError, 0, "%s", err)
@@ -250,6 +273,20 @@ func (c *conn) closeConnection(e *amqp.Error) error {
 // closeOkTimeout is how long a close waits for its close-ok (ERR-07).
 const closeOkTimeout = 30 * time.Second
 
+// closeOkFrame is what a client answers to connection.close.
+var closeOkFrame = amqp.AppendMethod(nil, 0, &amqp.ConnectionCloseOk{})
+
+// listenForCloseOk discards input of which the frames cannot be told apart any more, until it ends with
+// the answer to our close. Closing the socket earlier could make the peer lose that close.
+func (c *conn) listenForCloseOk() error {
+	unread := c.in.unread()
+	if bytes.HasSuffix(unread, closeOkFrame) {
+		return errEnd
+	}
+	c.in.advance(max(0, len(unread)-len(closeOkFrame)+1))
+	return nil
+}
+
 func (c *conn) frameWhileClosing(f amqp.Frame) error {
 	if f.Type != amqp.FrameMethod || f.Channel != 0 {
 		return nil
@@ -267,7 +304,7 @@ func (c *conn) frameWhileClosing(f amqp.Frame) error {
 // without heartbeats (CONN-17). Setting a deadline costs about as much as reading a small message, so
 // it is done once in half a heartbeat.
 func (c *conn) extendDeadline() {
-	if c.state != running {
+	if c.state != running || c.stopping.Load() {
 		return
 	}
 	if c.heartbeat == 0 {
@@ -302,8 +339,13 @@ func (c *conn) closeChannels() {
 	if c.client == nil {
 		return
 	}
+	if err := c.flush(); err != nil {
+		c.logger.Error("last work of the connection not stored", "error", err)
+	}
 	for number, ch := range c.channels {
-		ch.release()
+		if !ch.closing {
+			ch.release()
+		}
 		delete(c.channels, number)
 	}
 	c.client.Close()
