@@ -7,18 +7,18 @@ import (
 
 // Layout of a batch header.
 const (
-	batchMagic  uint32 = 0x4252_4DB7 // bytes B7 'M' 'R' 'B'
-	batchCRC           = 4           // u32 over the header from batchLength on, then every record's first eight bytes
-	batchLength        = 8           // u32 with this header, a multiple of eight
-	batchCount         = 12          // u32
-	batchEpoch         = 16          // u64
-	batchFirst         = 24          // u64
-	batchTime          = 32          // i64 ms
-	batchTerm          = 40          // u64, zero today
-	batchIndex         = 48          // u64, zero today
-	batchSynced        = 56          // u64
-	batchFlags         = 64          // u32, zero today
-	batchUnused        = 68          // u32, zero today
+	batchMagic  = 0x4252_4DB7 // bytes B7 'M' 'R' 'B'
+	batchCRC    = 4           // u32 over the header from batchLength on, then every record's first eight bytes
+	batchLength = 8           // u32 with this header, a multiple of eight
+	batchCount  = 12          // u32
+	batchEpoch  = 16          // u64
+	batchFirst  = 24          // u64
+	batchTime   = 32          // i64 ms
+	batchTerm   = 40          // u64, zero today
+	batchIndex  = 48          // u64, zero today
+	batchSynced = 56          // u64
+	batchFlags  = 64          // u32, zero today
+	batchUnused = 68          // u32, zero today
 
 	// BatchHeaderSize is the length of a batch header.
 	BatchHeaderSize = 72

@@ -9,30 +9,30 @@ import (
 // record places (u32 in units of eight bytes; zero = the record is lost) and the list of route-set
 // records (u32, record number minus first).
 const (
-	footerMagic  uint64 = 0x315F_544F_4F46_524D // "MRFOOT_1"
-	footerEpoch         = 8                     // u64
-	footerFirst         = 16                    // u64
-	footerLast          = 24                    // u64, first-1 when there is no record
-	footerCount         = 32                    // u32
-	footerSets          = 36                    // u32
-	footerMin           = 40                    // i64 ms
-	footerMax           = 48                    // i64 ms
-	footerSynced        = 56                    // u64
-	footerEnd           = 64                    // u64
-	footerFlags         = 72                    // u64, bit 0: closed in good order
-	footerFixed         = 80
+	footerMagic  = 0x315F_544F_4F46_524D // "MRFOOT_1"
+	footerEpoch  = 8                     // u64
+	footerFirst  = 16                    // u64
+	footerLast   = 24                    // u64, first-1 when there is no record
+	footerCount  = 32                    // u32
+	footerSets   = 36                    // u32
+	footerMin    = 40                    // i64 ms
+	footerMax    = 48                    // i64 ms
+	footerSynced = 56                    // u64
+	footerEnd    = 64                    // u64
+	footerFlags  = 72                    // u64, bit 0: closed in good order
+	footerFixed  = 80
 
 	footerClosed = 1 // of footerFlags; unknown flags are ignored
 )
 
 // Layout of the trailer: the last TrailerSize bytes of a sealed file.
 const (
-	trailerMagic  uint64 = 0x315F_4C49_4152_544D // "MTRAIL_1"
-	trailerEpoch         = 8                     // u64
-	trailerFooter        = 16                    // u64 offset
-	trailerLength        = 24                    // u64 of the footer
-	trailerCRC           = 32                    // u32 of the footer
-	trailerSelf          = 36                    // u32 of the trailer up to here
+	trailerMagic  = 0x315F_4C49_4152_544D // "MTRAIL_1"
+	trailerEpoch  = 8                     // u64
+	trailerFooter = 16                    // u64 offset
+	trailerLength = 24                    // u64 of the footer
+	trailerCRC    = 32                    // u32 of the footer
+	trailerSelf   = 36                    // u32 of the trailer up to here
 
 	// TrailerSize is the length of the trailer.
 	TrailerSize = 64

@@ -76,13 +76,17 @@ func (s *Scan) Cut(synced LSN) bool {
 		}
 		s.Torn = s.End + s.Torn - d.before.summary.End
 		watermark := s.Synced
-		s.Summary, s.Batches = d.before.summary, d.before.batches
+		s.restore(d.before, i)
 		s.Synced = watermark
-		s.Places, s.Sets = s.Places[:d.before.places], s.Sets[:d.before.sets]
-		s.Damages = s.Damages[:i]
 		return true
 	}
 	return false
+}
+
+// restore takes back everything since m, when there were so many damages.
+func (s *Scan) restore(m mark, damages int) {
+	s.Summary, s.Batches = m.summary, m.batches
+	s.Places, s.Sets, s.Damages = s.Places[:m.places], s.Sets[:m.sets], s.Damages[:damages]
 }
 
 // scanner is the state of ScanFile.
@@ -154,7 +158,7 @@ func (s *scanner) take(batch BatchView) {
 // resync goes past bytes that are no sound batch: it adds what records can be saved and takes the next
 // sound batch; false when none comes.
 func (s *scanner) resync() bool {
-	before, first := s.mark(), s.next
+	before, first, start, damages := s.mark(), s.next, s.at, len(s.out.Damages)
 	_, err := ParseBatch(s.data, s.at, s.cfg.Epoch)
 	damage := Damage{
 		Offset: int64(s.at), Batch: first, From: first, To: first - 1,
@@ -192,13 +196,19 @@ func (s *scanner) resync() bool {
 			return false
 		}
 	}
+	if s.cfg.Before == 0 && s.tornAt(start) == 0 {
+		// Neither the bytes here nor any behind are a batch of this epoch, so nothing says that the
+		// records found, which carry no epoch, are of this use of the file.
+		s.out.restore(before, damages)
+		s.at, s.next = start, first
+	}
 	return false
 }
 
 // recordAt returns the sound record at offset when its number can be right.
 func (s *scanner) recordAt(offset int) (Record, bool) {
 	length := int(binary.LittleEndian.Uint32(s.data[offset:]))
-	if length < RecordHeaderSize || length > len(s.data)-offset || length > s.budget {
+	if length < RecordHeaderSize || align(length) > len(s.data)-offset || length > s.budget {
 		return nil, false
 	}
 	record := Record(s.data[offset : offset+length])
@@ -226,14 +236,20 @@ func (s *scanner) finish() {
 		}
 		return
 	}
-	rest := s.data[min(int(s.out.End), len(s.data)):]
+	s.out.Torn = int64(s.tornAt(int(s.out.End)))
+}
+
+// tornAt is the length of the unfinished batch of this epoch at offset, as far as its header tells;
+// 0 when there is none. A header may have been cut before its epoch, which is then zero.
+func (s *scanner) tornAt(offset int) int {
+	rest := s.data[min(offset, len(s.data)):]
 	if len(rest) < batchEpoch+8 || binary.LittleEndian.Uint32(rest) != batchMagic {
-		return
+		return 0
 	}
-	if epoch := binary.LittleEndian.Uint64(rest[batchEpoch:]); epoch == s.cfg.Epoch || epoch == 0 {
-		length := max(int(binary.LittleEndian.Uint32(rest[batchLength:])), BatchHeaderSize)
-		s.out.Torn = int64(min(length, len(rest)))
+	if epoch := binary.LittleEndian.Uint64(rest[batchEpoch:]); epoch != s.cfg.Epoch && epoch != 0 {
+		return 0
 	}
+	return min(max(int(binary.LittleEndian.Uint32(rest[batchLength:])), BatchHeaderSize), len(rest))
 }
 
 func (s *scanner) keep(record Record, at int) {
