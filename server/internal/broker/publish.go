@@ -46,6 +46,9 @@ const maxBatchBytes = 1 << 20
 func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 	c := ch.client
 	route, err := c.route(p)
+	if err == nil {
+		err = c.check(p)
+	}
 	if err != nil {
 		return false, err
 	}

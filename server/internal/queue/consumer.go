@@ -1,6 +1,9 @@
 package queue
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Consumer is one subscription of a channel to a queue. The exported fields are immutable, the rest
 // is owned by the virtual host's state lock.
@@ -15,6 +18,8 @@ type Consumer struct {
 	Exclusive bool
 	// Limit is the most unsettled deliveries the consumer may hold; 0 is no limit (QOS-02).
 	Limit int
+	// Priority: consumers of a higher one are served first as long as one of them can take (CONS-08).
+	Priority int
 	// Arguments of basic.consume, decoded.
 	Arguments map[string]any
 
@@ -25,19 +30,46 @@ type Consumer struct {
 // Queue is the queue consumed from, nil once the subscription has ended.
 func (c *Consumer) Queue() *Queue { return c.queue }
 
+// level is the consumers of one priority, who take turns.
+type level struct {
+	priority  int
+	consumers []*Consumer
+	turn      int // the one to be asked next
+}
+
 // Consume starts a subscription. The first delivery is made when the agenda is dispatched.
 func (q *Queue) Consume(c *Consumer) error {
-	if q.exclusive != nil || (c.Exclusive && len(q.consumers) > 0) {
+	if q.exclusive != nil || (c.Exclusive && q.consumers > 0) {
 		return ErrExclusiveUse
 	}
 	if c.Exclusive {
 		q.exclusive = c
 	}
 	c.queue = q
-	q.consumers = append(q.consumers, c)
+	i, found := slices.BinarySearchFunc(q.levels, c.Priority, func(l level, p int) int { return cmp.Compare(p, l.priority) })
+	if !found {
+		q.levels = slices.Insert(q.levels, i, level{priority: c.Priority})
+	}
+	q.levels[i].consumers = append(q.levels[i].consumers, c)
+	q.consumers++
 	c.Channel.consumers = append(c.Channel.consumers, c)
 	q.wake()
 	return nil
+}
+
+// drop takes a consumer out of its level.
+func (q *Queue) drop(c *Consumer) {
+	i := slices.IndexFunc(q.levels, func(l level) bool { return l.priority == c.Priority })
+	l := &q.levels[i]
+	at := slices.Index(l.consumers, c)
+	l.consumers = slices.Delete(l.consumers, at, at+1)
+	if l.turn > at {
+		l.turn--
+	}
+	if len(l.consumers) == 0 {
+		q.levels = slices.Delete(q.levels, i, i+1)
+	}
+	q.consumers--
 }
 
 // Cancel ends the subscription. What it holds stays with its channel until settled (CONS-06).
@@ -48,15 +80,11 @@ func (c *Consumer) Cancel() {
 	}
 	c.queue = nil
 	c.Channel.forget(c)
-	i := slices.Index(q.consumers, c)
-	q.consumers = slices.Delete(q.consumers, i, i+1)
-	if q.turn > i {
-		q.turn--
-	}
+	q.drop(c)
 	if q.exclusive == c {
 		q.exclusive = nil
 	}
-	if len(q.consumers) > 0 {
+	if q.consumers > 0 {
 		return
 	}
 	if q.AutoDelete { // QUEUE-11
@@ -65,16 +93,20 @@ func (c *Consumer) Cancel() {
 	q.Rest()
 }
 
-// pick returns the next consumer in turn that can take a message, nil if none can (CONS-08).
+// pick returns the next consumer in turn that can take a message, of the highest priority that has one,
+// nil if there is none (CONS-08).
 func (q *Queue) pick() *Consumer {
-	for range q.consumers {
-		if q.turn >= len(q.consumers) {
-			q.turn = 0
-		}
-		c := q.consumers[q.turn]
-		q.turn++
-		if c.canTake() {
-			return c
+	for i := range q.levels {
+		l := &q.levels[i]
+		for range l.consumers {
+			if l.turn >= len(l.consumers) {
+				l.turn = 0
+			}
+			c := l.consumers[l.turn]
+			l.turn++
+			if c.canTake() {
+				return c
+			}
 		}
 	}
 	return nil

@@ -70,7 +70,7 @@ func (q *Queue) NextHorizon() (segment.LSN, bool) {
 			return openHorizon, true
 		}
 		return e.LSN + horizonLead, true
-	case h.falls && len(q.consumers) == 0:
+	case h.falls && q.consumers == 0:
 		h.falls = false
 		h.at = h.reached
 		q.entries.SetHorizon(h.at)

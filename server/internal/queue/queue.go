@@ -42,9 +42,9 @@ type Queue struct {
 	entries *index.Queue
 	agenda  *Agenda
 
-	consumers []*Consumer // in turn order
-	turn      int         // the consumer to be asked next
-	exclusive *Consumer   // the exclusive consumer, if there is one
+	levels    []level   // the consumers, highest priority first
+	consumers int       // how many there are
+	exclusive *Consumer // the exclusive one, if there is one
 	// stalled: no consumer could take a message when last asked; whatever may change that clears it.
 	// It keeps a publish to a queue with many busy consumers from asking each of them.
 	stalled bool
@@ -86,7 +86,7 @@ func (q *Queue) Ready() int { return q.entries.Ready() }
 func (q *Queue) Unsettled() int { return q.entries.InFlight() }
 
 // Consumers is the number of subscriptions.
-func (q *Queue) Consumers() int { return len(q.consumers) }
+func (q *Queue) Consumers() int { return q.consumers }
 
 // Deleted reports whether the queue has been deleted; publishes routed before may still arrive.
 func (q *Queue) Deleted() bool { return q.deleted }
@@ -98,7 +98,7 @@ func (q *Queue) Push(lsn segment.LSN, size uint32, transient bool) {
 		return
 	}
 	q.entries.Push(lsn, size, transient)
-	if len(q.consumers) > 0 && !q.stalled {
+	if q.consumers > 0 && !q.stalled {
 		q.agenda.schedule(q)
 	}
 }
@@ -138,12 +138,15 @@ func (q *Queue) Purge() int {
 // still unsettled may be settled without effect (QUEUE-13).
 func (q *Queue) Delete() []*Consumer {
 	q.deleted = true
-	consumers := q.consumers
+	var consumers []*Consumer
+	for _, l := range q.levels {
+		consumers = append(consumers, l.consumers...)
+	}
 	for _, c := range consumers {
 		c.queue = nil
 		c.Channel.forget(c)
 	}
-	q.consumers, q.exclusive = nil, nil
+	q.levels, q.consumers, q.exclusive = nil, 0, nil
 	q.journal = journal{}
 	return consumers
 }
@@ -208,7 +211,7 @@ func (q *Queue) requeue(p index.Position) {
 // wake says that a consumer may be able to take a message again.
 func (q *Queue) wake() {
 	q.stalled = false
-	if len(q.consumers) > 0 && q.entries.Ready() > 0 {
+	if q.consumers > 0 && q.entries.Ready() > 0 {
 		q.agenda.schedule(q)
 	}
 }

@@ -32,8 +32,13 @@ func (ch *channel) basicConsume(m *amqp.BasicConsume) error {
 	if old := ch.consumers[tag]; old != nil && !ch.conn.client.Ended(old) {
 		return amqp.Errorf(amqp.NotAllowed, m.ID(), "attempt to reuse consumer tag '%s'", tag)
 	}
+	priority, err := ch.priority(name, m)
+	if err != nil {
+		return err
+	}
 	consumer := &queue.Consumer{
-		Tag: tag, Channel: ch.Channel.Channel, NoAck: m.NoAck, Exclusive: m.Exclusive, Limit: ch.prefetch, Arguments: m.Arguments,
+		Tag: tag, Channel: ch.Channel.Channel, NoAck: m.NoAck, Exclusive: m.Exclusive,
+		Limit: ch.prefetch, Priority: priority, Arguments: m.Arguments,
 	}
 	err = ch.conn.client.Consume(name, consumer, func() {
 		ch.replyUnless(m.NoWait, &amqp.BasicConsumeOk{ConsumerTag: tag}) // before the first delivery (CONS-02)
@@ -43,6 +48,20 @@ func (ch *channel) basicConsume(m *amqp.BasicConsume) error {
 	}
 	ch.consumers[tag] = consumer
 	return nil
+}
+
+// priority takes the consumer's priority out of its arguments (CONS-05).
+func (ch *channel) priority(queue string, m *amqp.BasicConsume) (int, error) {
+	value, ok := m.Arguments["x-priority"]
+	if !ok {
+		return 0, nil
+	}
+	priority, ok := amqp.Int(value)
+	if !ok {
+		return 0, amqp.Errorf(amqp.PreconditionFailed, m.ID(), `invalid arg 'x-priority' for queue '%s' in vhost '%s': "expected integer, got %s"`,
+			queue, ch.conn.client.VHost().Name, amqp.TypeName(value))
+	}
+	return int(priority), nil
 }
 
 func (ch *channel) basicCancel(m *amqp.BasicCancel) error {

@@ -1,0 +1,55 @@
+package broker
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+)
+
+// maxExpiration is the longest time to live, in milliseconds (PUB-07).
+const maxExpiration = 315360000000
+
+// check refuses properties that no message may have (PUB-02). Errors are *amqp.Error.
+func (c *Client) check(p *Publication) error {
+	h := &p.Header
+	if h.Has(amqp.PropertyExpiration) {
+		text := string(h.Expiration())
+		if _, reason := parseExpiration(text); reason != "" {
+			return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID, "invalid expiration '%s': %s", text, reason)
+		}
+	}
+	if h.Has(amqp.PropertyUserID) && string(h.UserID()) != c.user.Name { // PUB-06
+		return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID,
+			"user_id property set to '%s' but authenticated user was '%s'", h.UserID(), c.user.Name)
+	}
+	return nil
+}
+
+// parseExpiration reads milliseconds as RabbitMQ does: a sign and leading zeroes are welcome, anything
+// behind the digits is not. reason is not empty if the text is refused, and says why in RabbitMQ's terms.
+func parseExpiration(text string) (ms uint64, reason string) {
+	digits := strings.TrimLeft(text, "+-")
+	if len(text)-len(digits) > 1 {
+		return 0, "no_integer"
+	}
+	end := 0
+	for end < len(digits) && '0' <= digits[end] && digits[end] <= '9' {
+		end++
+	}
+	if end == 0 {
+		return 0, "no_integer"
+	}
+	if rest := digits[end:]; rest != "" {
+		return 0, "{leftover_string," + strconv.Quote(rest) + "}"
+	}
+	significant := strings.TrimLeft(digits, "0")
+	if text[0] == '-' && significant != "" {
+		return 0, "{value_negative,-" + significant + "}"
+	}
+	ms, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || ms > maxExpiration {
+		return 0, "{value_too_large," + significant + "}"
+	}
+	return ms, ""
+}
