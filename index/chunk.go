@@ -49,7 +49,7 @@ type chunk struct {
 	bitsDirty  bool   // bitmaps changed since they were last copied, other than by a push
 	generation uint64 // of the checkpoint that copied it last; 0 = loaded; never = none did
 
-	touched uint32 // queue's clock when it was last looked for
+	touched uint32 // queue's clock when it was begun, paged in or last looked for
 	page    *page  // nil = paged out
 }
 

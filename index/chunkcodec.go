@@ -45,7 +45,7 @@ func decodeEntries(key, payload []byte) (base segment.LSN, entries []entry, err 
 	d := decoder{rest: payload}
 	base = segment.LSN(d.uvarint())
 	n := d.bounded(chunkSlots, "number of entries")
-	if n == 0 {
+	if n == 0 || base == 0 {
 		d.fault("no entries")
 	}
 	// Each further entry takes two bytes or more.
@@ -174,7 +174,7 @@ func decodeDirectory(number uint64, key, payload []byte) (*chunk, error) {
 	c.transient = uint16(d.bounded(uint64(c.live), "number of transient entries"))
 	c.liveBytes = int64(d.bounded(uint64(c.live)*math.MaxUint32, "live bytes"))
 	c.hasBitmaps = d.bounded(flagsKnown, "flags")&flagBitmaps != 0
-	if c.last < c.base || uint64(c.n) > span+1 {
+	if c.base == 0 || c.last < c.base || uint64(c.n) > span+1 {
 		d.fault("LSNs out of range")
 	}
 	if c.live == 0 || (c.live < c.n || c.transient > 0) && !c.hasBitmaps {
@@ -219,6 +219,9 @@ func decodeMeta(key, payload []byte) (meta, error) {
 	m.each(func(v *uint64) { *v = d.uvarint() })
 	if m.next == 0 || m.next > maxNumber {
 		d.fault("next chunk number out of range")
+	}
+	if m.redeliveredTo > m.last {
+		d.fault("redelivered beyond the last entry")
 	}
 	return m, d.finish(key)
 }

@@ -117,8 +117,10 @@ func (s *Store) loadPage(id segment.QueueID, c *chunk) error {
 	if err != nil {
 		return missing(key, err)
 	}
-	if got := p.bytes(); got != c.liveBytes {
-		return corruptf("key %x: %d live bytes, directory says %d", key, got, c.liveBytes)
+	full := *c
+	full.page = &p
+	if bytes, lowest := p.bytes(), full.lowestLive(); bytes != c.liveBytes || lowest != c.lowest {
+		return corruptf("key %x: %d live bytes from LSN %d, directory says %d from %d", key, bytes, lowest, c.liveBytes, c.lowest)
 	}
 	if c.page == nil {
 		c.page = new(page)
@@ -151,6 +153,11 @@ func (s *Store) loadBitmaps(id segment.QueueID, c *chunk) (b bitmaps, err error)
 	if live, transient := countBits(b.live), countBits(b.transient); live != int(c.live) || transient != int(c.transient) {
 		return b, corruptf("chunk %d: %d live and %d transient, directory says %d and %d",
 			c.number, live, transient, c.live, c.transient)
+	}
+	for w := range b.transient {
+		if b.transient[w]&^b.live[w] != 0 {
+			return b, corruptf("chunk %d: transient entries that are not live", c.number)
+		}
 	}
 	return b, nil
 }

@@ -51,7 +51,7 @@ type Queue struct {
 	redeliveredTo segment.LSN // entries up to here are redelivered, whatever their bit says
 
 	recent *chunk // found last
-	clock  uint32 // counts changes of recent
+	clock  uint32 // counts what was looked for, begun and paged in
 
 	// What checkpoints have of it.
 	dirty      bool     // something changed since it was last copied
@@ -159,6 +159,8 @@ func (q *Queue) makeRoom(lsn segment.LSN) *chunk {
 	}
 	c = &chunk{number: q.next, base: lsn, last: lsn, generation: never, page: newPage(slots)}
 	q.next++
+	q.clock++
+	c.touched = q.clock
 	q.open = c
 	q.chunks = append(q.chunks, c)
 	q.resident = append(q.resident, c)
