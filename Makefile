@@ -1,0 +1,80 @@
+# A bare `make` lists the targets. Variables are set on the command line: make run ARGS="--sync os".
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SUFFIXES:
+
+# The race detector needs cgo and a C compiler; the binary needs neither.
+TESTFLAGS = -race -timeout 20m
+FUZZTIME  = 3s
+ROUNDS    = 10
+BENCH     = .
+PKG       = ./...
+CRASH     = 200
+ARGS      =
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build ./bin/millrace
+	CGO_ENABLED=0 go build -trimpath -o bin/millrace ./cmd/millrace
+
+.PHONY: run
+run: build ## build and start the broker on ./millrace-data; ARGS are more flags of millrace serve
+	@exec ./bin/millrace serve --data ./millrace-data $(ARGS)
+
+.PHONY: test
+test: ## all tests, with the race detector
+	go test $(TESTFLAGS) ./...
+
+.PHONY: check
+check: lint test fuzz ## the whole gate: format, vet, staticcheck, import rules, race tests, short fuzzes
+
+# The import table and the other rules of layout_test.go are tests; they stand here too because they are quick.
+.PHONY: lint
+lint: ## the part of the gate that runs no broker
+	@unformatted=$$(go tool gofumpt -l .)
+	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
+	set -x
+	go vet ./...
+	go tool staticcheck ./...
+	go test .
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME
+	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ {name[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2, name[i]; n = 0}' |
+	while read -r package target; do
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" </dev/null
+	done
+
+.PHONY: fmt
+fmt: ## format the code
+	go tool gofumpt -w .
+
+.PHONY: bench
+bench: ## Go benchmarks of PKG; with BASE=ref the same at that commit too, in turns, compared by benchstat
+ifeq ($(BASE),)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+else
+	@work=$$(mktemp -d)
+	trap 'git worktree remove --force "$$work/base"; echo "results: $$work"' EXIT
+	git worktree add --quiet --detach "$$work/base" "$(BASE)"
+	measure() { go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG); }
+	for round in $$(seq $(ROUNDS)); do
+		echo "round $$round of $(ROUNDS)" >&2
+		(cd "$$work/base" && measure) >>"$$work/base.txt"
+		measure >>"$$work/head.txt"
+	done
+	go tool benchstat base="$$work/base.txt" head="$$work/head.txt"
+endif
+
+.PHONY: crash
+crash: ## kill and restart the broker CRASH times under load and check what clients were promised
+	go test -run Crash -count 1 -timeout 60m -v ./cmd/millrace -args -crash.rounds=$(CRASH)
+
+.PHONY: clients
+clients: build ## stock clients of other languages against a broker
+	tools/clients/run
