@@ -4,7 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
@@ -44,7 +43,6 @@ type Client struct {
 	settles   []stagedSettle
 	published []*Channel // have staged publishes to be confirmed
 	routes    routes
-	scratch   router.Scratch[*queue.Queue]
 	first     segment.LSN // of the batch being applied
 	applied   func(segment.LSN)
 	exclusive []*queue.Queue // to be deleted with the connection (QUEUE-10)
@@ -70,7 +68,7 @@ type Client struct {
 // NewClient connects a sink to the virtual host.
 func (vh *VHost) NewClient(user *User, sink Sink) *Client {
 	c := &Client{vhost: vh, sink: sink, user: user}
-	c.routes.init()
+	c.routes.init(vh.topology.router)
 	c.applied = func(first segment.LSN) {
 		c.first = first
 		vh.state.Lock() // still under the append lock: records are applied in log order

@@ -9,7 +9,7 @@ import (
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
-// route is where a message goes. Immutable.
+// route is where a message goes, as the log wants it. Immutable; derived from a router.Set once.
 type route struct {
 	queues  []*queue.Queue
 	ids     []segment.QueueID
@@ -23,66 +23,24 @@ const internFrom = 16
 // routes remembers the routes of a connection's messages while the topology does not change. Owned by
 // the connection's reader.
 type routes struct {
+	cache   *router.Cache[*queue.Queue]
+	message router.Message // scratch
+	header  *amqp.Header   // of the message being routed
+
+	// The last route: most publishers use one key.
 	generation uint64
-	known      map[string]*route // by exchange and routing key as on the wire
-	queues     []*queue.Queue
-	lastKey    []byte // the last message's, with its route: most publishers use one key
+	lastKeys   []byte
 	last       *route
 }
 
-// A connection that uses more keys than this starts over: keys that are all different are not worth
-// remembering.
-const maxRoutes = 4096
-
-func (r *routes) init() { r.known = make(map[string]*route) }
-
-func (r *routes) forget(generation uint64) {
-	clear(r.known)
-	r.generation, r.last, r.lastKey = generation, nil, r.lastKey[:0]
-}
-
-// route finds the queues of a message. Errors are *amqp.Error.
-func (c *Client) route(p *Publication) (*route, error) {
-	r := &c.routes
-	topology := &c.vhost.topology
-	if generation := topology.router.Generation(); generation != r.generation {
-		r.forget(generation)
-	}
-	if r.last != nil && string(r.lastKey) == string(p.Keys) {
-		return r.last, nil
-	}
-	if known, ok := r.known[string(p.Keys)]; ok {
-		r.remember(p, known)
-		return known, nil
-	}
-	topology.RLock()
-	generation := topology.router.Generation()
-	exchange, key := p.Keys.Split()
-	message := router.Message{Exchange: exchange, Key: key, Headers: p.headers}
-	queues, outcome, err := topology.router.Route(r.queues[:0], &message, &c.scratch)
-	topology.RUnlock()
-	r.queues = queues
-	if err != nil {
-		return nil, c.routeError(err)
-	}
-	if outcome.Internal { // EXCH-09
-		return nil, amqp.Errorf(amqp.AccessRefused, amqp.BasicPublishID,
-			"cannot publish to internal exchange '%s' in vhost '%s'", exchange, c.vhost.Name)
-	}
-	found := c.newRoute(queues)
-	if outcome.Depends != router.OnMessage && generation == r.generation {
-		if len(r.known) >= maxRoutes {
-			clear(r.known)
-		}
-		r.known[string(p.Keys)] = found
-		r.remember(p, found)
-	}
-	return found, nil
+func (r *routes) init(topology *router.Router[*queue.Queue]) {
+	r.cache = router.NewCache(topology)
+	r.message.Headers = r.headers
 }
 
 // headers decodes the message's headers for a headers exchange.
-func (p *Publication) headers() (map[string]any, error) {
-	raw, ok := p.Header.Headers()
+func (r *routes) headers() (map[string]any, error) {
+	raw, ok := r.header.Headers()
 	if !ok {
 		return nil, nil
 	}
@@ -93,12 +51,44 @@ func (p *Publication) headers() (map[string]any, error) {
 	return table.Normal(), nil
 }
 
-func (r *routes) remember(p *Publication, found *route) {
-	r.lastKey, r.last = append(r.lastKey[:0], p.Keys...), found
+// route finds the queues of a message. Errors are *amqp.Error.
+func (c *Client) route(p *Publication) (*route, error) {
+	r := &c.routes
+	topology := &c.vhost.topology
+	generation := topology.router.Generation()
+	if r.last != nil && generation == r.generation && string(r.lastKeys) == string(p.Keys) {
+		return r.last, nil
+	}
+	r.message.Exchange, r.message.Key = p.Keys.Split()
+	r.header = &p.Header
+	decision, cached := r.cache.Lookup(&r.message)
+	if !cached {
+		var err error
+		topology.RLock()
+		decision, err = r.cache.Route(&r.message)
+		topology.RUnlock()
+		if err != nil {
+			return nil, c.routeError(err)
+		}
+	}
+	if decision.Internal { // EXCH-09
+		return nil, amqp.Errorf(amqp.AccessRefused, amqp.BasicPublishID,
+			"cannot publish to internal exchange '%s' in vhost '%s'", r.message.Exchange, c.vhost.Name)
+	}
+	found, ok := decision.Set.Memo.(*route)
+	if !ok {
+		found = c.newRoute(decision.Set.Queues())
+		decision.Set.Memo = found
+	}
+	if r.last = nil; cached { // what the cache did not keep may hold for this message only
+		r.generation, r.last = generation, found
+		r.lastKeys = append(r.lastKeys[:0], p.Keys...)
+	}
+	return found, nil
 }
 
 func (c *Client) newRoute(queues []*queue.Queue) *route {
-	r := &route{queues: append([]*queue.Queue(nil), queues...)}
+	r := &route{queues: queues}
 	for _, q := range queues {
 		r.ids = append(r.ids, q.ID)
 		r.durable = r.durable || q.Durable
@@ -113,10 +103,6 @@ func (c *Client) routeError(err error) error {
 	var noExchange router.NoExchange
 	if errors.As(err, &noExchange) { // PUB-01
 		return c.vhost.noExchange(amqp.BasicPublishID, noExchange.Name)
-	}
-	var protocol *amqp.Error
-	if errors.As(err, &protocol) {
-		return err
 	}
 	return amqp.Errorf(amqp.SyntaxError, amqp.BasicPublishID, "headers of the message cannot be decoded: %s", err) // WIRE-14
 }
