@@ -30,7 +30,7 @@ type buffers struct {
 	chunks    []chunkImage
 	forgotten []uint64
 	words     []uint64 // bitmaps of the chunk images
-	key, end  []byte
+	key       []byte
 	value     []byte
 }
 

@@ -157,13 +157,15 @@ func (s *Store) readHeader(dir string, fresh bool) error {
 func (s *Store) writeHeader(dir string, fresh bool) error {
 	if !fresh {
 		empty := true
-		if err := s.scan(nil, func(_, _ []byte) error { empty = false; return errStop }); err != nil && err != errStop {
+		err := s.scan(nil, func(_, _ []byte) error { empty = false; return errStop })
+		if err != nil && !errors.Is(err, errStop) {
 			return err
 		}
-		if !empty {
+		// Every checkpoint writes the mark.
+		if _, err := s.read([]byte{prefixMark}); err != nil && !empty {
 			return fmt.Errorf("%w: %s", ErrForeign, dir)
 		}
-		return corruptf("open %s: folder is not empty, but the view is", dir)
+		return corruptf("open %s: the format of the view is missing", dir)
 	}
 	key := []byte{prefixFormat}
 	value := append(beginValue(nil), formatMagic...)
