@@ -67,6 +67,9 @@ func (c Config) Validate() error {
 		faults = append(faults, fmt.Errorf("segment size %d is not a multiple of %d from %d to %d",
 			c.SegmentSize, segment.HeaderSize, minSegmentSize, int64(maxSegmentSize)))
 	}
+	if c.Shard == anyShard {
+		faults = append(faults, fmt.Errorf("shard %d is reserved", c.Shard))
+	}
 	if c.Sync != SyncDisk && c.Sync != SyncOS {
 		faults = append(faults, fmt.Errorf("unknown sync level %d", int(c.Sync)))
 	}

@@ -96,18 +96,17 @@ func (s *segmentFile) summary() segment.Summary {
 
 // SegmentInfo describes one segment of a log.
 type SegmentInfo struct {
-	Path     string
-	Base     segment.LSN // its first record
-	Last     segment.LSN // its last record; Base-1 when it has none
-	Epoch    uint64
-	Size     int64 // of the file
-	End      int64 // where its batches end
-	MinTime  time.Time
-	MaxTime  time.Time // when its last batch was taken in
-	Sealed   bool
-	Batches  int // counted by Verify only
-	Lost     int // records lost to corruption; counted by Verify only
-	Required uint64
+	Path    string
+	Base    segment.LSN // its first record
+	Last    segment.LSN // its last record; Base-1 when it has none
+	Epoch   uint64
+	Size    int64 // of the file
+	End     int64 // where its batches end
+	MinTime time.Time
+	MaxTime time.Time // when its last batch was taken in
+	Sealed  bool
+	Batches int // counted by Verify only
+	Lost    int // records lost to corruption; counted by Verify only
 }
 
 func (s *segmentFile) info() SegmentInfo {

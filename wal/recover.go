@@ -1,11 +1,7 @@
 package wal
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
@@ -46,19 +42,6 @@ type found struct {
 	spares   []string
 }
 
-// candidate is one segment file as it was found.
-type candidate struct {
-	path    string
-	base    segment.LSN // from the name
-	size    int64
-	header  segment.Header
-	fault   error // why the header cannot be trusted; the epoch then comes from the contents
-	unused  bool  // no header and no batch: created, never written
-	mapping *segment.Mapping
-	footer  *segment.Footer
-	scan    *segment.Scan // without footer
-}
-
 // recover finds the end of the log. The tail rule in short: damage past the highest synced watermark
 // that any batch or footer tells of ends the log; damage at or below it is quarantined.
 func (l *Log) recover() error {
@@ -74,6 +57,24 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
+	scanUnsealed(candidates)
+	end, err := findEnd(candidates)
+	if err != nil {
+		return err
+	}
+	l.recovery = end.recovery
+	l.found.empty, l.found.beyond = end.empty, end.beyond
+	if err := l.adopt(end.kept); err != nil {
+		return err
+	}
+	l.recovery.Duration = time.Since(start)
+	l.report()
+	return nil
+}
+
+// scanUnsealed reads the segments without a footer. A segment ends where the next begins, whatever
+// stands behind.
+func scanUnsealed(candidates []*candidate) {
 	for i, c := range candidates {
 		if c.unused || c.footer != nil {
 			continue
@@ -84,109 +85,6 @@ func (l *Log) recover() error {
 		}
 		c.scan = segment.ScanFile(c.mapping.Bytes(), cfg)
 	}
-	kept, err := l.findEnd(candidates, watermark(candidates))
-	if err != nil {
-		return err
-	}
-	if err := l.adopt(kept); err != nil {
-		return err
-	}
-	l.recovery.Duration = time.Since(start)
-	l.report()
-	return nil
-}
-
-// readDir opens every segment of the directory. What it does not know is left alone.
-func (l *Log) readDir() ([]*candidate, error) {
-	entries, err := os.ReadDir(l.cfg.Dir)
-	if err != nil {
-		return nil, err
-	}
-	var candidates []*candidate
-	for _, entry := range entries {
-		base, spareNumber, kind := parseName(entry.Name())
-		switch kind {
-		case segmentKind:
-			c, err := openCandidate(l.file(entry.Name()), base, l.cfg.Shard)
-			if c != nil {
-				candidates = append(candidates, c)
-			}
-			if err != nil {
-				return candidates, err
-			}
-		case spareFile:
-			l.found.spares = append(l.found.spares, l.file(entry.Name()))
-			l.mu.spareNext = max(l.mu.spareNext, spareNumber+1)
-		case droppedFile:
-			l.logger.Info("segment set aside by an earlier recovery", "file", entry.Name())
-		case unknownFile:
-			l.logger.Warn("unknown file in the log's directory is left alone", "file", entry.Name())
-		}
-	}
-	slices.SortFunc(candidates, func(a, b *candidate) int { return cmpLSN(a.base, b.base) })
-	for _, c := range candidates {
-		l.mu.epoch = max(l.mu.epoch, c.header.Epoch)
-	}
-	return candidates, nil
-}
-
-// openCandidate maps a file and reads its header and footer. It refuses what a newer version or
-// another shard wrote; damage is only noted.
-func openCandidate(path string, base segment.LSN, shard uint32) (*candidate, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	c := &candidate{path: path, base: base, size: info.Size()}
-	if c.size < segment.HeaderSize {
-		c.fault, c.unused = segment.ErrFormat, true
-		return c, nil
-	}
-	if c.mapping, err = segment.Map(file, c.size, false); err != nil {
-		return c, err
-	}
-	data := c.mapping.Bytes()
-	c.header, c.fault = segment.ParseHeader(data)
-	switch {
-	case errors.Is(c.fault, segment.ErrVersion), errors.Is(c.fault, segment.ErrFeature):
-		return c, fmt.Errorf("%s: %w", path, c.fault)
-	case c.fault != nil:
-		c.header = segment.Header{Base: base, Shard: shard}
-		c.header.Epoch, c.unused = adoptEpoch(data, base)
-	case c.header.Base != base:
-		return c, fmt.Errorf("%s: header says that record %d is first, not %d: file was renamed; see millrace log verify",
-			path, c.header.Base, base)
-	case c.header.Shard != shard:
-		return c, fmt.Errorf("%s: belongs to shard %d, not %d", path, c.header.Shard, shard)
-	}
-	if c.unused {
-		return c, nil
-	}
-	if footer, err := segment.ParseFooter(data, c.header.Epoch); err == nil && footer.First == base {
-		c.footer = &footer
-	}
-	return c, nil
-}
-
-// adoptEpoch finds the epoch of a segment whose header is damaged: from its trailer, or from a first
-// batch that is sound and starts with the number that the file's name gives.
-func adoptEpoch(data []byte, base segment.LSN) (epoch uint64, unused bool) {
-	if epoch, ok := segment.TrailerEpoch(data); ok {
-		if footer, err := segment.ParseFooter(data, epoch); err == nil && footer.First == base {
-			return epoch, false
-		}
-	}
-	if len(data) < segment.HeaderSize+segment.BatchHeaderSize {
-		return 0, true
-	}
-	epoch = segment.BatchEpoch(data, segment.HeaderSize)
-	batch, err := segment.ParseBatch(data, segment.HeaderSize, epoch)
-	return epoch, err != nil || batch.First != base
 }
 
 // watermark is the highest record known to have been synced. A footer is written only once its
@@ -204,83 +102,89 @@ func watermark(candidates []*candidate) segment.LSN {
 	return synced
 }
 
-// findEnd applies the tail rule and returns the segments up to the end of the log.
-func (l *Log) findEnd(candidates []*candidate, synced segment.LSN) ([]*candidate, error) {
+// logEnd is what the tail rule makes of the segments found.
+type logEnd struct {
+	kept     []*candidate // the log
+	empty    *candidate   // the file behind them, in which nothing counts; nil = none
+	beyond   []*candidate // files behind the end
+	recovery Recovery
+}
+
+// findEnd applies the tail rule.
+func findEnd(candidates []*candidate) (logEnd, error) {
+	var end logEnd
+	synced := watermark(candidates)
 	next := segment.LSN(1)
 	if len(candidates) > 0 {
 		next = candidates[0].base
 	}
-	l.recovery.First = next
-	var kept []*candidate
+	end.recovery.First = next
 	for i, c := range candidates {
 		if c.base < next {
-			return nil, fmt.Errorf("%s: begins with record %d, but the segment before it ends with %d; see millrace log verify",
+			return end, fmt.Errorf("%s: begins with record %d, but the segment before it ends with %d; see millrace log verify",
 				c.path, c.base, next-1)
 		}
 		if c.base > next && next > synced {
-			l.found.beyond = candidates[i:]
+			end.beyond = candidates[i:]
 			break
 		}
 		if c.base > next && candidates[i-1].footer != nil {
 			// An unsealed segment has told of its missing end itself.
-			l.quarantine(c.path, 0, next, c.base-1, "segment missing before this one")
+			end.quarantine(c.path, 0, next, c.base-1, "segment missing before this one")
 		}
 		newest := i+1 == len(candidates)
 		if c.unused && !newest && c.base <= synced {
 			next = candidates[i+1].base
-			l.quarantine(c.path, 0, c.base, next-1, "segment unreadable: "+c.fault.Error())
+			end.quarantine(c.path, 0, c.base, next-1, "segment unreadable: "+c.fault.Error())
 			continue
 		}
 		next = c.base
 		if c.unused || newest && c.empty() {
-			l.found.empty, l.found.beyond = c, candidates[i+1:]
-			if c.scan != nil {
-				l.recovery.Dropped += c.scan.Torn
-			}
+			end.stopBefore(c, candidates[i+1:])
 			break
 		}
-		if c.fault != nil {
-			l.quarantine(c.path, 0, c.base, c.base-1, c.fault.Error())
-		}
-		kept = append(kept, c)
-		if c.footer != nil {
-			next = c.footer.Last + 1
-			continue
-		}
-		cut := c.scan.Cut(synced)
-		for _, d := range c.scan.Damages {
-			l.quarantine(c.path, d.Offset, d.From, d.To, d.Reason)
-		}
-		next = c.scan.Last + 1
-		l.recovery.Dropped += c.scan.Torn
-		if cut {
-			l.found.beyond = candidates[i+1:]
+		var cut bool
+		if next, cut = end.keep(c, synced); cut {
 			if c.scan.Count() == 0 {
-				kept, l.found.empty = kept[:len(kept)-1], c
+				end.kept = end.kept[:len(end.kept)-1]
+				end.empty = c
 			}
+			end.beyond = candidates[i+1:]
 			break
 		}
 	}
-	l.recovery.Last = next - 1
-	l.recovery.Clean = wasClosed(candidates) && len(l.found.beyond) == 0
-	return kept, nil
+	end.recovery.Last = next - 1
+	end.recovery.Clean = wasClosed(candidates) && len(end.beyond) == 0
+	return end, nil
 }
 
-// empty reports whether a segment with a sound header holds nothing.
-func (c *candidate) empty() bool {
+// keep makes c part of the log, as far as the tail rule lets it: cut says that the log ends in it.
+func (e *logEnd) keep(c *candidate, synced segment.LSN) (next segment.LSN, cut bool) {
+	e.kept = append(e.kept, c)
+	if c.fault != nil {
+		e.quarantine(c.path, 0, c.base, c.base-1, c.fault.Error())
+	}
 	if c.footer != nil {
-		return c.footer.Count() == 0
+		return c.footer.Last + 1, false
 	}
-	return c.scan != nil && c.scan.Count() == 0 && len(c.scan.Damages) == 0
+	cut = c.scan.Cut(synced)
+	for _, d := range c.scan.Damages {
+		e.quarantine(c.path, d.Offset, d.From, d.To, d.Reason)
+	}
+	e.recovery.Dropped += c.scan.Torn
+	return c.scan.Last + 1, cut
 }
 
-// wasClosed reports whether the newest segment says that the log was closed in good order.
-func wasClosed(candidates []*candidate) bool {
-	if len(candidates) == 0 {
-		return true
+// stopBefore ends the log before c, in which nothing was completely written.
+func (e *logEnd) stopBefore(c *candidate, beyond []*candidate) {
+	e.empty, e.beyond = c, beyond
+	if c.scan != nil {
+		e.recovery.Dropped += c.scan.Torn
 	}
-	newest := candidates[len(candidates)-1]
-	return newest.footer != nil && newest.footer.Closed
+}
+
+func (e *logEnd) quarantine(path string, offset int64, from, to segment.LSN, reason string) {
+	e.recovery.Quarantined = append(e.recovery.Quarantined, Quarantine{path, offset, from, to, reason})
 }
 
 // adopt makes the found segments the log's.
@@ -337,10 +241,6 @@ func (s *segmentFile) adoptFooter(footer *segment.Footer) {
 	s.maxTime.Store(footer.MaxTime)
 }
 
-func (l *Log) quarantine(path string, offset int64, from, to segment.LSN, reason string) {
-	l.recovery.Quarantined = append(l.recovery.Quarantined, Quarantine{path, offset, from, to, reason})
-}
-
 func (l *Log) report() {
 	r := l.recovery
 	for _, q := range r.Quarantined {
@@ -351,20 +251,4 @@ func (l *Log) report() {
 	}
 	l.logger.Info("log opened", "segments", r.Segments, "first", uint64(r.First), "last", uint64(r.Last),
 		"clean", r.Clean, "dropped_bytes", r.Dropped, "duration", r.Duration)
-}
-
-func cmpLSN(a, b segment.LSN) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-// nextEpoch counts in the high half, so epochs increase, and is random in the low half, so that
-// nobody who sends us bytes can guess it.
-func nextEpoch(previous uint64, random [4]byte) uint64 {
-	return (previous>>32+1)<<32 | uint64(binary.LittleEndian.Uint32(random[:]))
 }

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"slices"
@@ -89,12 +90,19 @@ func (l *Log) activateLocked(ready *spare) error {
 		ready.file.Close()
 		return fmt.Errorf("begin segment at record %d: %w", base, err)
 	}
-	if l.mu.active != nil {
-		l.mu.sealing = append(l.mu.sealing, l.mu.active)
+	list := slices.Clone(l.list())
+	if old := l.mu.active; old != nil && old.lastLSN() < old.base {
+		// Nothing was written to it, so the new segment begins with the same record and the rename has
+		// just taken its name. No reader, syncer or keeper had a use for it.
+		list = list[:len(list)-1]
+		old.mapping.Release()
+		old.file.Close()
+	} else if old != nil {
+		l.mu.sealing = append(l.mu.sealing, old)
 	}
 	l.mu.active = s
 	clear(l.mu.sets)
-	list := append(slices.Clip(l.list()), s)
+	list = append(list, s)
 	l.segments.Store(&list)
 	wake(l.wakeKeeper)
 	return nil
@@ -138,4 +146,10 @@ func (l *Log) awaitSpareLocked(size int64) error {
 		}
 		l.room.Wait()
 	}
+}
+
+// nextEpoch counts in the high half, so epochs increase, and is random in the low half, so that
+// nobody who sends us bytes can guess it.
+func nextEpoch(previous uint64, random [4]byte) uint64 {
+	return (previous>>32+1)<<32 | uint64(binary.LittleEndian.Uint32(random[:]))
 }

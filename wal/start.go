@@ -37,7 +37,7 @@ func (l *Log) Start() error {
 	}
 	l.durable.Store(l.last.Load())
 	l.synced.Store(l.last.Load())
-	l.syncerState.named = l.Last() // names up to here are on disk; the new segment's is not
+	l.syncerState.named = l.mu.epoch // the new segment's name is not on disk
 	l.keeper.Go(l.keep)
 	l.syncer.Go(l.runSyncer)
 
@@ -97,25 +97,6 @@ func (l *Log) setAside() error {
 		return nil
 	}
 	return l.dir.Sync()
-}
-
-// blank reports whether nothing was ever written to the file but, perhaps, our header.
-func (c *candidate) blank() bool {
-	if c.mapping == nil {
-		return c.size == 0
-	}
-	if !c.unused {
-		return c.empty() && (c.scan == nil || c.scan.Torn == 0)
-	}
-	if segment.BatchEpoch(c.mapping.Bytes(), segment.HeaderSize) != 0 {
-		return false
-	}
-	for _, b := range c.mapping.Bytes()[:segment.HeaderSize] {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // syncFound syncs a segment that a process before us may have left to the kernel.

@@ -9,7 +9,7 @@ import (
 
 // syncerState is what only the syncer's goroutine touches (Start sets it up before).
 type syncerState struct {
-	named    segment.LSN // segments with a base up to here have their names on disk
+	named    uint64      // segments with an epoch up to here have their names on disk
 	notified segment.LSN // what OnSynced was told last
 }
 
@@ -112,7 +112,7 @@ func (l *Log) syncOnce(force bool) error {
 // directory when one of them is new.
 func (l *Log) syncFiles(durable, target segment.LSN) error {
 	list := l.list()
-	if newest := list[len(list)-1].base; newest > l.syncerState.named {
+	if newest := list[len(list)-1].epoch; newest > l.syncerState.named {
 		if err := l.disk.sync(l.dir); err != nil {
 			return err
 		}
