@@ -127,15 +127,19 @@ func (d *decoder) longstr() string {
 	return string(d.take(int(n)))
 }
 
-// keys reads two shortstrs as one run of octets.
+// keys reads two shortstrs as one run of octets. It is written out, as every publish passes here.
 func (d *decoder) keys() Keys {
-	start := d.off
-	d.shortBytes()
-	d.shortBytes()
-	if d.fault > faultUTF8 {
+	rest := d.buf[d.off:]
+	end := keysSize(rest)
+	if end == 0 {
+		d.fail(faultShort)
 		return nil
 	}
-	keys := d.buf[start:d.off:d.off]
+	d.off += end
+	keys := Keys(rest[:end:end])
+	if exchange, routingKey := keys.Split(); !utf8.Valid(exchange) || !utf8.Valid(routingKey) {
+		d.fault = max(d.fault, faultUTF8)
+	}
 	if d.copy {
 		keys = bytes.Clone(keys)
 	}

@@ -59,6 +59,9 @@ func (h *Header) scan() bool {
 	h.headers = s.table()
 	h.DeliveryMode = s.uint8(PropertyDeliveryMode)
 	h.Priority = s.uint8(PropertyPriority)
+	if h.Flags&(PropertyPriority-1) == 0 { // none of the rest is there, as in most messages
+		return s.off == len(h.Raw)
+	}
 	s.shortstr(PropertyCorrelationID)
 	h.replyTo = s.shortstr(PropertyReplyTo)
 	h.expiration = s.shortstr(PropertyExpiration)

@@ -13,17 +13,29 @@ func MakeKeys(exchange, routingKey string) Keys {
 	return AppendShortstr(AppendShortstr(keys, exchange), routingKey)
 }
 
-// ParseKeys checks that data is exactly two shortstrings and returns it as Keys, borrowed. Their UTF-8
+// ParseKeys checks that data is exactly two shortstrs and returns it as Keys, borrowed. Their UTF-8
 // is not checked.
 func ParseKeys(data []byte) (Keys, bool) {
-	if len(data) < 2 {
-		return nil, false
-	}
-	n := 1 + int(data[0])
-	if n >= len(data) || n+1+int(data[n]) != len(data) {
+	if size := keysSize(data); size == 0 || size != len(data) {
 		return nil, false
 	}
 	return Keys(data), true
+}
+
+// keysSize returns how many octets the two shortstrs at the start of data have, or 0 when data ends before them.
+func keysSize(data []byte) int {
+	if len(data) == 0 {
+		return 0
+	}
+	exchange := 1 + int(data[0])
+	if exchange >= len(data) {
+		return 0
+	}
+	size := exchange + 1 + int(data[exchange])
+	if size > len(data) {
+		return 0
+	}
+	return size
 }
 
 // Exchange returns the exchange's name, borrowed.
@@ -61,6 +73,7 @@ func (k Keys) append(dst []byte) []byte {
 // AppendDeliver appends the payload of a basic.deliver: the hot path's form of BasicDeliver.Append. Keys
 // go out as they are.
 func AppendDeliver[T ~string | ~[]byte](dst []byte, tag T, deliveryTag uint64, redelivered bool, keys Keys) []byte {
+	tag = tag[:min(len(tag), maxShortstr)]
 	dst = appendMethodID(dst, BasicDeliverID)
 	dst = append(dst, byte(len(tag)))
 	dst = append(dst, tag...)
