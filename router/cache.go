@@ -8,7 +8,10 @@ import (
 // Bounds of a Cache. A connection that publishes with a few keys stays far below them.
 const (
 	firstSlots = 16
-	maxSlots   = 1024
+	maxSlots   = 2048
+	// groupSlots is the number of neighbouring slots one entry may be in. With pairs, a thousand keys in
+	// a thousand slots displace each other half of the time.
+	groupSlots = 4
 	// maxRemembered bounds the queues in the sets that a Cache keeps to share. A set that is larger
 	// alone is kept until the next one.
 	maxRemembered = 1 << 16
@@ -21,8 +24,8 @@ const (
 // one generation are the same Set, whatever their keys, so that a publisher whose keys never repeat
 // allocates nothing either.
 //
-// A Cache is bounded in entries and in queues. Entries sit in a table of pairs: a new one displaces
-// one of two, and the table doubles, up to its bound, when both are still good. After a change of the
+// A Cache is bounded in entries and in queues. Entries sit in a table of small groups. When a
+// group is full the table doubles; at its bound a new entry displaces one of the group. After a change of the
 // router nothing is answered from it; what it still refers to is let go at the next Route.
 type Cache[Q comparable] struct {
 	router     *Router[Q]
@@ -31,7 +34,7 @@ type Cache[Q comparable] struct {
 	generation uint64 // of all answers in slots
 
 	slots  []slot[Q] // length is zero or a power of two
-	victim int       // alternates, to displace either of a pair
+	victim uint      // goes round, to displace each of a group in turn
 
 	sets       map[uint64]*Set[Q] // by fingerprint; answers of this generation
 	older      map[uint64]*Set[Q] // of the one before: a set outlives a change that it has nothing to do with
@@ -156,9 +159,9 @@ func (c *Cache[Q]) share(queues []Q, fingerprint uint64) *Set[Q] {
 
 // find returns the slot that answers, or nil.
 func (c *Cache[Q]) find(hash uint64, m *Message, anyKey bool) *slot[Q] {
-	first := int(hash) & (len(c.slots) - 1)
-	for _, i := range [2]int{first, first ^ 1} {
-		if s := &c.slots[i]; s.decision.Set != nil && s.hash == hash && s.answers(m, anyKey) {
+	group := c.group(hash)
+	for i := range group {
+		if s := &group[i]; s.hash == hash && s.decision.Set != nil && s.answers(m, anyKey) {
 			return s
 		}
 	}
@@ -171,8 +174,8 @@ func (s *slot[Q]) answers(m *Message, anyKey bool) bool {
 		(anyKey || string(s.text[s.exchange:]) == string(m.Key))
 }
 
-// remember puts an answer into the table. The caller asked find before, or does not mind a second
-// slot with the same answer.
+// remember puts an answer into the table. A slot with the same hash is taken over: it is the same question,
+// or one whose loss costs a look-up.
 func (c *Cache[Q]) remember(d Decision[Q], hash uint64, m *Message, anyKey bool) {
 	if len(c.slots) == 0 {
 		c.slots = make([]slot[Q], firstSlots)
@@ -188,29 +191,36 @@ func (c *Cache[Q]) remember(d Decision[Q], hash uint64, m *Message, anyKey bool)
 // place finds a slot for the hash, making room if it must.
 func (c *Cache[Q]) place(hash uint64) *slot[Q] {
 	for {
-		first := int(hash) & (len(c.slots) - 1)
-		for _, i := range [2]int{first, first ^ 1} {
-			if s := &c.slots[i]; s.decision.Set == nil || s.hash == hash {
+		group := c.group(hash)
+		for i := range group {
+			if s := &group[i]; s.decision.Set == nil || s.hash == hash {
 				return s
 			}
 		}
 		if len(c.slots) >= maxSlots {
-			c.victim ^= 1
-			return &c.slots[first^c.victim]
+			c.victim++
+			return &group[c.victim%groupSlots]
 		}
 		c.double()
 	}
 }
 
-// double makes the table twice as large. Entries that find both places taken are dropped.
+// group is the slots in which an entry with this hash may be.
+func (c *Cache[Q]) group(hash uint64) *[groupSlots]slot[Q] {
+	first := hash & uint64(len(c.slots)-1) &^ (groupSlots - 1)
+	return (*[groupSlots]slot[Q])(c.slots[first:])
+}
+
+// double makes the table twice as large. No group can overflow: all its entries were in one group
+// before.
 func (c *Cache[Q]) double() {
 	old := c.slots
 	c.slots = make([]slot[Q], 2*len(old))
 	for i := range old {
-		first := int(old[i].hash) & (len(c.slots) - 1)
-		for _, j := range [2]int{first, first ^ 1} {
-			if old[i].decision.Set != nil && c.slots[j].decision.Set == nil {
-				c.slots[j] = old[i]
+		group := c.group(old[i].hash)
+		for j := range group {
+			if old[i].decision.Set != nil && group[j].decision.Set == nil {
+				group[j] = old[i]
 				break
 			}
 		}

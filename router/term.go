@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // TypeName is the name RabbitMQ gives to a value's type in its replies.
@@ -38,6 +39,8 @@ func TypeName(v any) string {
 		return "longstr"
 	case []byte:
 		return "binary"
+	}
+	switch normal(v).(type) {
 	case time.Time:
 		return "timestamp"
 	case map[string]any:
@@ -83,14 +86,12 @@ func binaryTerm(text string) string {
 	if text == "" {
 		return "<<>>"
 	}
-	for _, r := range text {
-		if !strconv.IsPrint(r) {
-			octets := make([]string, len(text))
-			for i := range len(text) {
-				octets[i] = strconv.Itoa(int(text[i]))
-			}
-			return "<<" + strings.Join(octets, ",") + ">>"
+	if !printable(text) {
+		octets := make([]string, len(text))
+		for i := range len(text) {
+			octets[i] = strconv.Itoa(int(text[i]))
 		}
+		return "<<" + strings.Join(octets, ",") + ">>"
 	}
 	return "<<\"" + strings.ReplaceAll(strings.ReplaceAll(text, `\`, `\\`), `"`, `\"`) + "\">>"
 }
@@ -103,7 +104,11 @@ func floatTerm(v float64) string {
 		mantissa += ".0"
 	}
 	if scientific {
-		return mantissa + "e" + exponent
+		return mantissa + "e" + strings.TrimPrefix(exponent, "+")
 	}
 	return mantissa
+}
+
+func printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) })
 }

@@ -12,18 +12,22 @@ import (
 )
 
 // Argument and header values are what an AMQP table holds: nil (void), bool, any Go integer,
-// float32, float64, string, []byte, time.Time, map[string]any, []any. A value of another type equals
-// only values of that very type; it stands for a decimal.
+// float32, float64, string, []byte, time.Time, map[string]any, []any. A codec's own types pass too:
+// maps and slices with the same elements, and times with a method Time. A value of another type
+// equals only values of that very type; it stands for a decimal.
 
 // Equal tells whether two values agree as HEADERS-03 has it: the class of type and the value. Widths
 // do not count, so int8(1) equals int64(1) and float32(0.5) equals 0.5; a float never equals an
 // integer, nor a string bytes. Void equals void.
 func Equal(a, b any) bool { return equalNormal(normal(a), b) }
 
-// normal takes the width off a value: integers become int64 (or uint64, where they do not fit),
-// floats float64. Tables and arrays are left as they are, and normalised where they are compared.
+// normal takes width and name off a value: integers become int64 (or uint64, where they do not fit),
+// floats float64, times time.Time, tables map[string]any, arrays []any. What is inside tables and
+// arrays is normalised where it is compared.
 func normal(v any) any {
 	switch v := v.(type) {
+	case nil, string, bool, []byte:
+		return v
 	case uint64:
 		if v > math.MaxInt64 {
 			return v
@@ -36,6 +40,15 @@ func normal(v any) any {
 	}
 	if n, ok := integer(v); ok {
 		return n
+	}
+	if t, ok := moment(v); ok {
+		return t
+	}
+	if t, ok := table(v); ok {
+		return t
+	}
+	if a, ok := array(v); ok {
+		return a
 	}
 	return v
 }
@@ -77,6 +90,40 @@ func float(v any) (float64, bool) {
 	return 0, false
 }
 
+func moment(v any) (time.Time, bool) {
+	switch v := v.(type) {
+	case time.Time:
+		return v, true
+	case interface{ Time() time.Time }:
+		return v.Time(), true
+	}
+	return time.Time{}, false
+}
+
+func table(v any) (map[string]any, bool) {
+	if t, ok := v.(map[string]any); ok {
+		return t, true
+	}
+	return underlying[map[string]any](v, reflect.Map)
+}
+
+func array(v any) ([]any, bool) {
+	if a, ok := v.([]any); ok {
+		return a, true
+	}
+	return underlying[[]any](v, reflect.Slice)
+}
+
+// underlying reads a value of a named type whose underlying type is T.
+func underlying[T any](v any, kind reflect.Kind) (value T, ok bool) {
+	r := reflect.ValueOf(v)
+	if r.Kind() != kind || !r.CanConvert(reflect.TypeFor[T]()) {
+		return value, false
+	}
+	value, ok = r.Convert(reflect.TypeFor[T]()).Interface().(T)
+	return value, ok
+}
+
 // equalNormal is Equal for a value that was normalised before.
 func equalNormal(want, got any) bool {
 	switch want := want.(type) {
@@ -98,13 +145,13 @@ func equalNormal(want, got any) bool {
 		got, ok := got.([]byte)
 		return ok && bytes.Equal(got, want)
 	case time.Time:
-		got, ok := got.(time.Time)
+		got, ok := moment(got)
 		return ok && got.Equal(want)
 	case map[string]any:
-		got, ok := got.(map[string]any)
+		got, ok := table(got)
 		return ok && maps.EqualFunc(want, got, Equal)
 	case []any:
-		got, ok := got.([]any)
+		got, ok := array(got)
 		return ok && slices.EqualFunc(want, got, Equal)
 	}
 	got = normal(got)
