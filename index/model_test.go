@@ -340,6 +340,19 @@ func (m *machine) restart(t *rapid.T, clean bool) {
 	}
 }
 
+// Recover in place serves an owner that gives all of a queue's deliveries up at once.
+func (m *machine) Recover(t *rapid.T) {
+	_, q, model := m.pick(t)
+	clean := rapid.Bool().Draw(t, "clean")
+	q.Recover(clean)
+	model.remove(func(e modelEntry) bool { return e.transient })
+	for i := range model.entries {
+		e := &model.entries[i]
+		e.inFlight = false
+		e.redelivered = e.redelivered || !clean && e.lsn <= model.horizon
+	}
+}
+
 func (m *modelQueue) restart(clean bool) {
 	m.remove(func(e modelEntry) bool { return e.transient })
 	for i := range m.entries {
@@ -404,6 +417,7 @@ func TestQueuesBehaveLikeTheModel(t *testing.T) {
 			"checkpoint2":  m.Checkpoint,
 			"cleanRestart": m.CleanRestart,
 			"crash":        m.Crash,
+			"recover":      m.Recover,
 		})
 		for _, err := range m.store.Check() {
 			t.Error(err)

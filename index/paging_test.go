@@ -286,6 +286,32 @@ func TestUnreadableChunkStopsTheQueueWithItsError(t *testing.T) {
 	}
 }
 
+func TestPurgeLeavesWhatItCannotRead(t *testing.T) {
+	s, err := Open(Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	q := s.NewQueue(1)
+	fill(q, 1, 3*chunkSlots)
+	for range chunkSlots + 1 { // chunk 1 in flight, chunk 2 mixed, chunk 3 ready
+		q.Next()
+	}
+	checkpoint(t, s, 1, q)
+	checkpoint(t, s, 1, q)
+	if err := s.db.Delete(appendChunkKey(nil, 1, kindEntries, 2), pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	var got []segment.Range
+	n := q.Purge(func(from, to segment.LSN) { got = append(got, segment.Range{From: from, To: to}) })
+	if n != chunkSlots || len(got) != 1 || got[0].From != 2*chunkSlots+1 {
+		t.Errorf("purged %d: %v", n, got)
+	}
+	if !errors.Is(q.Err(), ErrCorrupt) || q.Ready() != chunkSlots-1 || q.InFlight() != chunkSlots+1 {
+		t.Errorf("error %v, %d ready, %d in flight", q.Err(), q.Ready(), q.InFlight())
+	}
+}
+
 func TestQueueOfAClosedStoreCannotPageIn(t *testing.T) {
 	s, err := Open(Config{Dir: t.TempDir()})
 	if err != nil {

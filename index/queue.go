@@ -3,7 +3,6 @@ package index
 import (
 	"math"
 	"math/bits"
-	"sort"
 
 	"github.com/millrace-mq/millrace/segment"
 )
@@ -342,21 +341,4 @@ func (q *Queue) touch(c *chunk) bool {
 		c.touched = q.clock
 	}
 	return c.loaded() || q.load(c)
-}
-
-// indexOf returns the index of the first chunk whose number is at least number.
-func (q *Queue) indexOf(number uint64) int {
-	if len(q.chunks) == 0 || number <= q.chunks[0].number {
-		return 0
-	}
-	// Numbers are dense in a backlog that is consumed in order.
-	if i := number - q.chunks[0].number; i < uint64(len(q.chunks)) && q.chunks[i].number == number {
-		return int(i)
-	}
-	return sort.Search(len(q.chunks), func(i int) bool { return q.chunks[i].number >= number })
-}
-
-// firstReaching returns the index of the first chunk that ends at lsn or later.
-func (q *Queue) firstReaching(lsn segment.LSN) int {
-	return sort.Search(len(q.chunks), func(i int) bool { return q.chunks[i].last >= lsn })
 }
