@@ -1,9 +1,6 @@
 package amqp
 
-import (
-	"maps"
-	"time"
-)
+import "time"
 
 // Table is a field table. The Go type of a value tells its type on the wire (WIRE-10), so decoding
 // keeps integers of different widths apart:
@@ -189,6 +186,3 @@ func normalValue(value any) any {
 	}
 	return value
 }
-
-// Clone returns a copy that shares nested tables and arrays.
-func (t Table) Clone() Table { return maps.Clone(t) }
