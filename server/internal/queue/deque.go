@@ -26,7 +26,11 @@ func (d *deque) front() *unsettled { return d.at(0) }
 
 func (d *deque) push(u unsettled) {
 	if d.count == len(d.ring) {
-		d.grow()
+		if d.live < d.count && d.live <= d.count/2 {
+			d.compact()
+		} else {
+			d.grow()
+		}
 	}
 	d.count++
 	d.live++
@@ -66,6 +70,22 @@ func (d *deque) find(tag Tag) *unsettled {
 		return u
 	}
 	return nil
+}
+
+// compact drops settled deliveries between unsettled ones: a client that sits on one message and settles
+// all others must not make the ring grow.
+func (d *deque) compact() {
+	kept := 0
+	for i := range d.count {
+		if u := d.at(i); u.queue != nil {
+			*d.at(kept) = *u
+			kept++
+		}
+	}
+	for i := kept; i < d.count; i++ {
+		*d.at(i) = unsettled{}
+	}
+	d.count = kept
 }
 
 func (d *deque) grow() {

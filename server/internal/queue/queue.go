@@ -126,7 +126,9 @@ func (q *Queue) Take(ch *Channel, noAck bool) (bool, error) {
 // Purge settles every ready message and returns how many there were (QUEUE-14).
 func (q *Queue) Purge() int {
 	n := q.entries.Purge(func(from, to segment.LSN) {
-		q.journal.addRange(from, to, segment.SettlePurge)
+		if q.Durable {
+			q.journal.addRange(from, to, segment.SettlePurge)
+		}
 	})
 	if n > 0 && q.Durable {
 		q.agenda.note(q)
