@@ -175,7 +175,7 @@ func TestRecoveryFromAnOpenHorizonDoesNotTaintWhatComesLater(t *testing.T) { // 
 	if err := q.Recovered(); err != nil {
 		t.Fatal(err)
 	}
-	q.Push(2, 1, false) // handed to nobody
+	q.Push(2, 1, false)                   // handed to nobody
 	if err := q.Recovered(); err != nil { // the next crash
 		t.Fatal(err)
 	}

@@ -32,11 +32,11 @@ type modelQueue struct {
 }
 
 type modelConsumer struct {
-	real           *queue.Consumer
-	queue          *modelQueue
-	channel        *modelChannel
-	limit, holds   int
-	noAck, excl    bool
+	real         *queue.Consumer
+	queue        *modelQueue
+	channel      *modelChannel
+	limit, holds int
+	noAck, excl  bool
 }
 
 type modelHeld struct {
