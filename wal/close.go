@@ -56,7 +56,7 @@ func (l *Log) sealAll() error {
 			return err
 		}
 	}
-	if err := l.dir.Sync(); err != nil {
+	if err := l.disk.sync(l.dir); err != nil {
 		return err
 	}
 	active := l.mu.active

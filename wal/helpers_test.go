@@ -12,6 +12,18 @@ import (
 	"github.com/millrace-mq/millrace/segment"
 )
 
+// unsyncedDisk leaves syncs out, for speed; what a crash takes is for losePower to decide. It is the
+// default of openLog.
+func unsyncedDisk() Disk {
+	return Disk{
+		Datasync: func(*os.File) error { return nil },
+		Allocate: func(file *os.File, size int64) error { return file.Truncate(size) },
+	}
+}
+
+// realDisk is the operating system's, for tests that want its syncs.
+func realDisk() Disk { return Disk{}.withDefaults() }
+
 // clone copies the log's directory as a crash of the process would leave it.
 func clone(t testing.TB, from string) string {
 	t.Helper()

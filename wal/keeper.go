@@ -124,7 +124,7 @@ func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, err
 // wipe makes a used file blank: without a header its batches are of no epoch. Its new name must be on
 // disk before, or a crash could leave a segment of the log without a header.
 func (l *Log) wipe(file *os.File) error {
-	if err := l.dir.Sync(); err != nil {
+	if err := l.disk.sync(l.dir); err != nil {
 		return err
 	}
 	if err := l.disk.writeFull(file, make([]byte, segment.HeaderSize), 0); err != nil {

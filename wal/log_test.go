@@ -28,6 +28,9 @@ func openOnly(t testing.TB, cfg Config) *Log {
 	if cfg.SegmentSize == 0 {
 		cfg.SegmentSize = testSegmentSize
 	}
+	if cfg.Disk.Datasync == nil && cfg.Disk.Allocate == nil {
+		cfg.Disk = unsyncedDisk()
+	}
 	l, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +87,7 @@ func bodies(t testing.TB, l *Log) []string {
 
 func TestAppendedRecordsAreReadBack(t *testing.T) {
 	dir := t.TempDir()
-	l := openLog(t, Config{Dir: dir})
+	l := openLog(t, Config{Dir: dir, Disk: realDisk()})
 	var want []string
 	for i := range 3000 {
 		text := fmt.Sprintf("message %d", i)

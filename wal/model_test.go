@@ -30,7 +30,7 @@ func TestLogBehavesAsItsModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := machine{t: t, rt: rt, root: root, level: level}
-		m.cfg = Config{Dir: m.newDir(), SegmentSize: minSegmentSize, Sync: level}
+		m.cfg = Config{Dir: m.newDir(), SegmentSize: minSegmentSize, Sync: level, Disk: unsyncedDisk()}
 		m.open()
 		defer func() { m.log.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){

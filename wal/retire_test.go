@@ -178,8 +178,8 @@ func TestACursorFollowsAppends(t *testing.T) {
 // TestEverythingAtOnce is for the race detector: appenders, readers at random, cursors, syncs and
 // retirement side by side.
 func TestEverythingAtOnce(t *testing.T) {
-	l := openLog(t, Config{Dir: t.TempDir(), SegmentSize: minSegmentSize})
-	const perAppender = 1500
+	l := openLog(t, Config{Dir: t.TempDir(), SegmentSize: minSegmentSize, Disk: realDisk()})
+	const perAppender = 600
 	var appenders, others sync.WaitGroup
 	for a := range 3 {
 		appenders.Go(func() {

@@ -96,7 +96,7 @@ func (l *Log) setAside() error {
 	if len(files) == 0 {
 		return nil
 	}
-	return l.dir.Sync()
+	return l.disk.sync(l.dir)
 }
 
 // syncFound syncs a segment that a process before us may have left to the kernel.
