@@ -260,7 +260,7 @@ func (m *machine) Horizon(t *rapid.T) {
 		return // the log is still short
 	}
 	q.SetHorizon(h)
-	model.horizon = max(model.horizon, h)
+	model.horizon = h
 	m.record(logRecord{queue: i, horizon: h})
 }
 

@@ -90,14 +90,14 @@ func (q *Queue) Head() (segment.LSN, bool) {
 	return q.chunks[0].lowestLive(), true
 }
 
-// Horizon returns the highest LSN given to SetHorizon.
+// Horizon returns the LSN given to SetHorizon last.
 func (q *Queue) Horizon() segment.LSN { return q.horizon }
 
 // SetHorizon notes that entries up to h may be handed to a client: a recovery that
-// is not clean brings them back as redelivered. A lower h than before is ignored,
-// so that a replay repeats nothing.
+// is not clean brings them back as redelivered. The last call counts, be it lower: the
+// log has its horizons in the order of the decisions.
 func (q *Queue) SetHorizon(h segment.LSN) {
-	if h > q.horizon {
+	if h != q.horizon {
 		q.horizon = h
 		q.dirty = true
 	}

@@ -2,8 +2,60 @@ package tools
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"github.com/millrace-mq/millrace/wal"
 )
 
+const logUsage = `Look into a data folder's log.
+
+Usage: millrace log verify [--data DIR]
+
+  verify   check every checksum and footer, and name each fault with its place
+
+Examples:
+  millrace log verify --data /var/lib/millrace
+`
+
 // Log runs 'millrace log'.
-func Log(_ context.Context, _ []string, _ io.Reader, _, _ io.Writer) int { return 2 }
+func Log(_ context.Context, args []string, _ io.Reader, out, errOut io.Writer) int {
+	flags := pflag.NewFlagSet("log", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	data := flags.String("data", "millrace-data", "data folder")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprint(out, logUsage)
+		return 0
+	case err == nil && (flags.NArg() != 1 || flags.Arg(0) != "verify"):
+		err = errors.New("say what to do: verify")
+	}
+	if err != nil {
+		fmt.Fprintf(errOut, "millrace log: %s; see 'millrace log --help'\n", err)
+		return 2
+	}
+	return verify(*data, out, errOut)
+}
+
+// verify prints a line for each fault and a last line that counts.
+func verify(data string, out, errOut io.Writer) int {
+	report, err := wal.Verify(filepath.Join(data, "log"))
+	if err != nil {
+		fmt.Fprintf(errOut, "millrace log verify: %s\n", err)
+		return 1
+	}
+	for _, fault := range report.Faults {
+		fmt.Fprintln(out, fault)
+	}
+	fmt.Fprintf(out, "%d segments, %d records, %d faults\n", len(report.Segments), report.Records, len(report.Faults))
+	if len(report.Faults) > 0 {
+		return 1
+	}
+	return 0
+}

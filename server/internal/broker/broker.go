@@ -91,7 +91,7 @@ func Open(cfg Config) (*Broker, error) {
 	cfg = cfg.withDefaults()
 	start := time.Now()
 	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
+		return nil, fmt.Errorf("data folder %s: %w", cfg.Data, err)
 	}
 	lock, err := lockFolder(cfg.Data)
 	if err != nil {

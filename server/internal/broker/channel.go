@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -21,6 +22,7 @@ type Channel struct {
 	awaits  int
 	touched bool // in client.published
 	settles int  // staged settlements of this channel
+	tx      *transaction
 
 	// Guarded by client.confirms.
 	confirms struct {
@@ -46,8 +48,14 @@ func (c *Client) OpenChannel(number uint16) *Channel {
 	return ch
 }
 
-// Confirming switches the channel to confirm mode (CONF-01).
-func (ch *Channel) Confirming() { ch.confirming = true }
+// SelectConfirms switches the channel to confirm mode (CONF-01). Errors are *amqp.Error.
+func (ch *Channel) SelectConfirms() error {
+	if ch.tx != nil {
+		return amqp.Errorf(amqp.PreconditionFailed, amqp.ConfirmSelectID, "cannot switch from tx to confirm mode")
+	}
+	ch.confirming = true
+	return nil
+}
 
 // Close ends the channel (ERR-05): consumers go, what is unsettled returns to its queues, nothing more is
 // confirmed. What is staged must have been flushed.

@@ -38,8 +38,7 @@ type Client struct {
 	user  *User
 
 	// Owned by the connection's reader.
-	batch     segment.Batch
-	staged    []stagedPublish
+	staging   staging
 	settles   []stagedSettle
 	published []*Channel // have staged publishes to be confirmed
 	routes    routes

@@ -62,36 +62,63 @@ func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 	if len(route.queues) == 0 {
 		return false, nil // CONF-04a: nobody needs it; confirmed with the batch
 	}
-	c.stage(ch, p, route)
+	if ch.tx != nil {
+		ch.tx.stage(c.vhost.ID, p, route)
+		return true, nil
+	}
+	if !c.staging.stage(c.vhost.ID, p, route) {
+		c.staging.batch.Durable = c.staging.batch.Durable || ch.confirming
+		ch.awaits = len(c.staging.publishes)
+	}
 	return true, nil
 }
 
 // Full reports whether so much is staged that it should be flushed now.
-func (c *Client) Full() bool { return c.batch.Len() > maxBatchBytes }
+func (c *Client) Full() bool { return c.staging.batch.Len() > maxBatchBytes }
 
-func (c *Client) stage(ch *Channel, p *Publication, route *route) {
+// staging gathers messages for one append.
+type staging struct {
+	batch     segment.Batch
+	publishes []stagedPublish // one for each of the batch's first records
+}
+
+// stage adds a message and reports whether it is transient: no restart would bring it back, so nobody
+// waits for its sync (CONF-04b).
+func (s *staging) stage(vhost uint32, p *Publication, route *route) (transient bool) {
 	size := 0
 	for _, piece := range p.Body {
 		size += len(piece)
 	}
-	// CONF-04b: what no restart would bring back waits for no sync.
-	transient := p.Header.DeliveryMode != deliveryPersistent || !route.durable
+	transient = p.Header.DeliveryMode != deliveryPersistent || !route.durable
 	head := segment.PublishHead{
-		Time: p.Time, VHost: c.vhost.ID, Queues: route.ids, Set: route.set, Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
+		Time: p.Time, VHost: vhost, Queues: route.ids, Set: route.set, Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
 	}
 	if transient {
 		head.Flags = segment.FlagTransient
 	}
-	c.batch.BeginPublish(head)
+	s.batch.BeginPublish(head)
 	for _, piece := range p.Body {
-		c.batch.AppendBody(piece)
+		s.batch.AppendBody(piece)
 	}
-	c.batch.EndPublish()
-	c.staged = append(c.staged, stagedPublish{queues: route.queues, size: uint32(size), transient: transient})
-	if !transient {
-		c.batch.Durable = c.batch.Durable || ch.confirming
-		ch.awaits = len(c.staged)
+	s.batch.EndPublish()
+	s.publishes = append(s.publishes, stagedPublish{queues: route.queues, size: uint32(size), transient: transient})
+	return transient
+}
+
+// pushLocked adds the messages to their queues, under the state lock, when the log has them from first on.
+func (s *staging) pushLocked(first segment.LSN) {
+	for i := range s.publishes {
+		p := &s.publishes[i]
+		for _, q := range p.queues {
+			q.Push(first+segment.LSN(i), p.size, p.transient)
+		}
 	}
+}
+
+func (s *staging) reset() {
+	s.batch.Reset()
+	clear(s.publishes)
+	s.publishes = s.publishes[:0]
 }
 
 // Settle stages the outcome of a delivery; it takes effect with the next Flush or FlushSettles. method is
@@ -109,23 +136,17 @@ func (ch *Channel) HasSettles() bool { return ch.settles > 0 }
 // SettleErrors say which channels settled what they do not hold; all the rest has taken effect. Any
 // other error means that the log did not take the batch: none of it is stored and none will be confirmed.
 func (c *Client) Flush() error {
-	if c.batch.Count() == 0 {
+	if c.staging.batch.Count() == 0 {
 		err := c.FlushSettles()
 		c.registerConfirms(0)
 		return err
 	}
-	if err := c.vhost.broker.log.Append(&c.batch, c.applied); err != nil {
+	if err := c.vhost.broker.log.Append(&c.staging.batch, c.applied); err != nil {
 		c.dropStaged()
 		return err
 	}
 	// Here the state lock is held, taken by c.applied.
-	for i := range c.staged {
-		s := &c.staged[i]
-		lsn := c.first + segment.LSN(i)
-		for _, q := range s.queues {
-			q.Push(lsn, s.size, s.transient)
-		}
-	}
+	c.staging.pushLocked(c.first)
 	err := c.settleLocked()
 	c.vhost.unlockState()
 	c.registerConfirms(c.first)
@@ -165,7 +186,7 @@ func (c *Client) settleLocked() error {
 		if failed.has(s.channel.Number) {
 			continue
 		}
-		if err := s.channel.Channel.Settle(s.tag, s.multiple, s.outcome); err != nil {
+		if err := s.channel.settleLocked(&s); err != nil {
 			failed = append(failed, SettleError{
 				s.channel.Number, amqp.Errorf(amqp.PreconditionFailed, s.method, "unknown delivery tag %d", s.tag),
 			})
@@ -179,14 +200,19 @@ func (c *Client) settleLocked() error {
 	return nil
 }
 
+func (ch *Channel) settleLocked(s *stagedSettle) error {
+	if ch.tx != nil {
+		return ch.Channel.Reserve(s.tag, s.multiple, s.outcome)
+	}
+	return ch.Channel.Settle(s.tag, s.multiple, s.outcome)
+}
+
 func (e SettleErrors) has(channel uint16) bool {
 	return slices.ContainsFunc(e, func(s SettleError) bool { return s.Channel == channel })
 }
 
 func (c *Client) dropStaged() {
-	c.batch.Reset()
-	clear(c.staged)
-	c.staged = c.staged[:0]
+	c.staging.reset()
 	for _, ch := range c.published {
 		ch.touched, ch.awaits = false, 0
 	}

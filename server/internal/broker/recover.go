@@ -63,10 +63,10 @@ func (b *Broker) resetIndex(why error) error {
 func (b *Broker) recover() error {
 	b.replaying = true
 	defer func() { b.replaying = false }()
-	err := b.fits()
-	if err == nil {
-		err = b.recoverFrom(b.index.Mark() + 1)
+	if err := b.fits(); err != nil {
+		return err
 	}
+	err := b.recoverFrom(b.index.Mark() + 1)
 	if b.index.Mark() == 0 || !errors.Is(err, segment.ErrCorrupt) {
 		b.recovery.Rebuilt = b.recovery.Rebuilt || b.index.Mark() == 0 && b.log.Last() > 0
 		return err
@@ -79,14 +79,15 @@ func (b *Broker) recover() error {
 	return b.recoverFrom(1)
 }
 
-// fits checks that the view belongs to this log.
+// fits checks that the view belongs to this log. A view is stored only when the log is synced beyond it,
+// so one that knows more than the log is proof that records are missing: going on would make that loss
+// final without anybody having noticed.
 func (b *Broker) fits() error {
 	mark, first, last := b.index.Mark(), b.log.First(), b.log.Last()
-	switch {
-	case mark > last:
-		return fmt.Errorf("%w: the index knows record %d, the log ends at %d", segment.ErrCorrupt, mark, last)
-	case mark > 0 && first > mark+1:
-		return fmt.Errorf("%w: the index knows records up to %d, the log begins at %d", segment.ErrCorrupt, mark, first)
+	if mark > last || mark > 0 && first > mark+1 {
+		return fmt.Errorf("%s holds records %d to %d, but its index was made from records up to %d: files of the log are missing "+
+			"or damaged; put them back, or remove %s to go on with what the log holds",
+			filepath.Join(b.cfg.Data, "log"), first, last, mark, filepath.Join(b.cfg.Data, "index"))
 	}
 	return nil
 }

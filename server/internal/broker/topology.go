@@ -9,6 +9,7 @@ import (
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/internal/queue"
+	"github.com/millrace-mq/millrace/wal"
 )
 
 // commit appends a change to the log and applies it. The caller holds the topology lock and has checked
@@ -89,10 +90,10 @@ func (vh *VHost) applyDeleteQueue(d *queue.Declaration) {
 	vh.broker.checkpoints.drop(q.ID)
 }
 
-// settleDown waits until a change of something durable is on disk: its -ok is a promise like a confirm,
-// and stands on the fdatasync that SyncTo waits for.
+// settleDown waits until a change of something durable is safe: its -ok is a promise like a confirm, and
+// stands on the fdatasync that SyncTo waits for, or with --sync os on the write that Append has made.
 func (b *Broker) settleDown(durable bool, lsn segment.LSN) error {
-	if !durable || lsn == 0 {
+	if !durable || lsn == 0 || b.cfg.Sync == wal.SyncOS {
 		return nil
 	}
 	return b.log.SyncTo(context.Background(), lsn)

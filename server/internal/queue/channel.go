@@ -41,6 +41,14 @@ const (
 	Returned                // back to the queue (ACK-04)
 )
 
+// reason is what the log says of an entry that left its queue so.
+func (o Outcome) reason() segment.SettleReason {
+	if o == Rejected {
+		return segment.SettleReject
+	}
+	return segment.SettleAck
+}
+
 // Channel is the consuming side of one AMQP channel: its delivery tags and what it holds unsettled.
 // Owned by the virtual host's state lock.
 type Channel struct {
@@ -53,6 +61,7 @@ type Channel struct {
 	held      deque
 	limit     int // of all consumers together; 0 is no limit (QOS-03)
 	consumed  int // held by consumers; basic.get does not count (QOS-04)
+	reserved  []reservation
 }
 
 // NewChannel makes a channel whose deliveries go to outlet.
@@ -71,7 +80,11 @@ type unsettled struct {
 	position  index.Position
 	lsn       segment.LSN
 	transient bool
+	reserved  bool // settled by a transaction that is not committed yet
 }
+
+// outstanding reports whether the delivery can be settled.
+func (u *unsettled) outstanding() bool { return u.queue != nil && !u.reserved }
 
 // SetLimit sets the limit that all consumers of the channel share; 0 is none. It takes effect at once
 // (QOS-05).
@@ -98,7 +111,7 @@ func (ch *Channel) Settle(tag Tag, multiple bool, o Outcome) error {
 		if u == nil {
 			return ErrUnknownTag
 		}
-		ch.conclude(u, o)
+		ch.conclude(u, o, false)
 		ch.held.trim()
 		return nil
 	}
@@ -114,8 +127,10 @@ func (ch *Channel) Settle(tag Tag, multiple bool, o Outcome) error {
 // Recover returns everything unsettled to its queue, to be delivered again (ACK-06).
 func (ch *Channel) Recover() { ch.settleTo(ch.last, Returned) }
 
-// Close ends the channel: its consumers are cancelled and what it holds returns to the queues (ERR-05).
+// Close ends the channel: its consumers are cancelled and what it holds returns to the queues (ERR-05),
+// also what an open transaction had settled (TX-03).
 func (ch *Channel) Close() {
+	ch.Rollback()
 	for len(ch.consumers) > 0 {
 		ch.consumers[0].Cancel()
 	}
@@ -123,25 +138,24 @@ func (ch *Channel) Close() {
 }
 
 func (ch *Channel) settleTo(tag Tag, o Outcome) {
-	for ch.held.len() > 0 && ch.held.front().tag <= tag {
-		u := ch.held.front()
-		if u.queue != nil {
-			ch.conclude(u, o)
+	for i := 0; i < ch.held.len() && ch.held.at(i).tag <= tag; i++ {
+		if u := ch.held.at(i); u.outstanding() {
+			ch.conclude(u, o, false)
 		}
-		ch.held.pop()
 	}
+	ch.held.trim()
 }
 
-// conclude applies the outcome and gives the credit back.
-func (ch *Channel) conclude(u *unsettled, o Outcome) {
+// conclude applies the outcome and gives the credit back. logged says that the log knows already.
+func (ch *Channel) conclude(u *unsettled, o Outcome, logged bool) {
 	q, c := u.queue, u.consumer
-	switch o {
-	case Acked:
-		q.settle(u.position, u.lsn, u.transient, segment.SettleAck)
-	case Rejected:
-		q.settle(u.position, u.lsn, u.transient, segment.SettleReject)
-	case Returned:
+	switch {
+	case o == Returned:
 		q.requeue(u.position)
+	case logged:
+		q.forget(u.position)
+	default:
+		q.settle(u.position, u.lsn, u.transient, o.reason())
 	}
 	u.queue, u.consumer = nil, nil
 	ch.held.live--

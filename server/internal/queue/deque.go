@@ -54,22 +54,31 @@ func (d *deque) trim() {
 	}
 }
 
-// find returns the unsettled delivery with the tag, nil if it is not outstanding.
+// find returns the delivery with the tag if it is outstanding, nil otherwise.
 func (d *deque) find(tag Tag) *unsettled {
+	if u := d.search(tag); u != nil && u.outstanding() {
+		return u
+	}
+	return nil
+}
+
+// reserved returns a delivery that a transaction has settled: it cannot leave before the transaction ends.
+func (d *deque) reserved(tag Tag) *unsettled { return d.search(tag) }
+
+func (d *deque) search(tag Tag) *unsettled {
 	if d.count == 0 || tag < d.front().tag {
 		return nil
 	}
 	i := int(min(tag-d.front().tag, Tag(d.count-1)))
-	if d.at(i).tag != tag { // a gap before it: at or before the guess
-		i = sort.Search(i+1, func(i int) bool { return d.at(i).tag >= tag })
-		if i == d.count || d.at(i).tag != tag {
-			return nil
-		}
+	if d.at(i).tag == tag {
+		return d.at(i)
 	}
-	if u := d.at(i); u.queue != nil {
-		return u
+	// Gaps before it: it is at or before the guess.
+	i = sort.Search(i+1, func(i int) bool { return d.at(i).tag >= tag })
+	if i == d.count || d.at(i).tag != tag {
+		return nil
 	}
-	return nil
+	return d.at(i)
 }
 
 // compact drops settled deliveries between unsettled ones: a client that sits on one message and settles

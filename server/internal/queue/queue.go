@@ -201,6 +201,13 @@ func (q *Queue) settle(p index.Position, lsn segment.LSN, transient bool, reason
 	}
 }
 
+// forget removes an entry for good that the log knows to be gone.
+func (q *Queue) forget(p index.Position) {
+	if !q.deleted {
+		q.entries.Settle(p)
+	}
+}
+
 // requeue returns an entry to its original position (ACK-04).
 func (q *Queue) requeue(p index.Position) {
 	if q.deleted {

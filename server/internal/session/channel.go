@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -21,6 +22,7 @@ type channel struct {
 	lastQueue string // the last queue declared (QUEUE-01)
 	prefetch  int    // for consumers started from now on (QOS-02)
 	consumers map[string]*queue.Consumer
+	returns   []byte // frames of what the open transaction could not route
 }
 
 // openChannel handles a frame on a channel that is not open.
@@ -186,19 +188,19 @@ func (ch *channel) publishContent() error {
 	return err
 }
 
-// sendBack returns an unroutable message to its publisher (PUB-04). The confirm, if any, follows with
-// the flush (PUB-05).
+// sendBack returns an unroutable message to its publisher (PUB-04): before the confirm, which follows with
+// the flush (PUB-05), or at the transaction's commit.
 func (ch *channel) sendBack(p *broker.Publication) {
-	ch.conn.out.add(func(dst []byte) []byte {
-		dst = amqp.AppendMethod(dst, ch.Number, &amqp.BasicReturn{
-			ReplyCode: amqp.NoRoute, ReplyText: "NO_ROUTE", Keys: p.Keys,
-		})
-		var body []byte
-		for _, piece := range p.Body {
-			body = append(body, piece...)
-		}
-		return amqp.AppendContent(dst, ch.Number, p.Header.Raw, body, ch.conn.frameMax)
-	})
+	if ch.Transactional() {
+		ch.returns = ch.appendReturn(ch.returns, p)
+		return
+	}
+	ch.conn.out.add(func(dst []byte) []byte { return ch.appendReturn(dst, p) })
+}
+
+func (ch *channel) appendReturn(dst []byte, p *broker.Publication) []byte {
+	dst = amqp.AppendMethod(dst, ch.Number, &amqp.BasicReturn{ReplyCode: amqp.NoRoute, ReplyText: "NO_ROUTE", Keys: p.Keys})
+	return amqp.AppendContent(dst, ch.Number, p.Header.Raw, bytes.Join(p.Body, nil), ch.conn.frameMax)
 }
 
 func (ch *channel) ack(payload []byte) error {

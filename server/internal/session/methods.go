@@ -47,13 +47,15 @@ func (ch *channel) method(m amqp.Method) error {
 	case *amqp.BasicRecoverAsync:
 		return ch.basicRecover(m.ID(), m.Requeue, false)
 	case *amqp.ConfirmSelect:
-		ch.Confirming()
-		ch.replyUnless(m.NoWait, &amqp.ConfirmSelectOk{})
-		return nil
+		return ch.confirmSelect(m)
 	case *amqp.BasicCancelOk: // the answer to our own basic.cancel is not asked for and ignored (CONS-07)
 		return nil
-	case *amqp.TxSelect, *amqp.TxCommit, *amqp.TxRollback:
-		return amqp.Errorf(amqp.NotImplemented, m.ID(), "transactions are not available yet; use publisher confirms")
+	case *amqp.TxSelect:
+		return ch.txSelect()
+	case *amqp.TxCommit:
+		return ch.txCommit(m)
+	case *amqp.TxRollback:
+		return ch.txRollback(m)
 	}
 	if m.ID().Class() == 10 {
 		return amqp.Errorf(amqp.ChannelError, m.ID(), "connection methods belong on channel 0")

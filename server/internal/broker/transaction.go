@@ -1,0 +1,93 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// transaction is the uncommitted work of a channel: its publishes, staged apart from the connection's.
+// Its settlements are reserved at the queue.Channel. A commit is one batch of the log, which is there as
+// a whole or not at all: so a transaction is atomic across queues, also through a crash. Owned by the
+// connection's reader.
+type transaction struct {
+	staging
+}
+
+// SelectTx switches the channel to transactions (TX-01). Errors are *amqp.Error.
+func (ch *Channel) SelectTx() error {
+	if ch.confirming {
+		return amqp.Errorf(amqp.PreconditionFailed, amqp.TxSelectID, "cannot switch from confirm to tx mode")
+	}
+	if ch.tx == nil {
+		ch.tx = &transaction{}
+	}
+	return nil
+}
+
+// Transactional reports whether SelectTx was called.
+func (ch *Channel) Transactional() bool { return ch.tx != nil }
+
+// Commit makes what the channel has published and settled since the last commit take effect, as one. It
+// returns when the log is synced as far as the promise of commit-ok asks. What the connection has staged
+// must have been flushed.
+func (ch *Channel) Commit() error {
+	c, tx := ch.client, ch.tx
+	defer tx.reset()
+	ch.logReserved()
+	if tx.batch.Count() == 0 {
+		c.vhost.state.Lock()
+		ch.Channel.Commit()
+		c.vhost.unlockState()
+		return nil
+	}
+	var first segment.LSN
+	last := segment.LSN(tx.batch.Count() - 1)
+	if err := c.vhost.broker.log.Append(&tx.batch, func(lsn segment.LSN) {
+		first = lsn
+		c.vhost.state.Lock()
+	}); err != nil {
+		return err
+	}
+	tx.pushLocked(first)
+	ch.Channel.Commit()
+	c.vhost.unlockState()
+	// commit-ok is a promise like a confirm, for settlements too: it stands on the sync of the batch.
+	return c.vhost.broker.settleDown(true, first+last)
+}
+
+// logReserved puts the reserved settlements into the transaction's batch. They cannot change before the
+// commit: only this channel can settle them.
+func (ch *Channel) logReserved() {
+	type left struct {
+		queue  *queue.Queue
+		reason segment.SettleReason
+	}
+	ranges := make(map[left][]segment.Range)
+	var order []left
+	vh := ch.client.vhost
+	vh.state.Lock()
+	ch.Channel.Reserved(func(q *queue.Queue, reason segment.SettleReason, lsn segment.LSN) {
+		l := left{q, reason}
+		if ranges[l] == nil {
+			order = append(order, l)
+		}
+		ranges[l] = append(ranges[l], segment.Range{From: lsn, To: lsn})
+	})
+	vh.state.Unlock()
+	now := time.Now().UnixMilli()
+	for _, l := range order {
+		ch.tx.batch.AppendSettle(now, vh.ID, l.queue.ID, l.reason, ranges[l])
+	}
+}
+
+// Rollback forgets what was published and settled since the last commit. Deliveries stay with the client
+// (TX-02).
+func (ch *Channel) Rollback() {
+	ch.tx.reset()
+	ch.client.vhost.state.Lock()
+	ch.Channel.Rollback()
+	ch.client.vhost.state.Unlock()
+}

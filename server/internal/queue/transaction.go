@@ -1,0 +1,68 @@
+package queue
+
+import "github.com/millrace-mq/millrace/segment"
+
+// reservation is a settlement that waits for its transaction to be committed. The delivery cannot be
+// settled again meanwhile, and its credit is not given back yet.
+type reservation struct {
+	tag     Tag
+	outcome Outcome
+}
+
+// Reserve notes a settlement for Commit, with the meaning of Settle's arguments and its errors.
+func (ch *Channel) Reserve(tag Tag, multiple bool, o Outcome) error {
+	if !multiple {
+		u := ch.held.find(tag)
+		if u == nil {
+			return ErrUnknownTag
+		}
+		ch.reserve(u, o)
+		return nil
+	}
+	if tag == 0 {
+		tag = ch.last
+	} else if ch.held.find(tag) == nil {
+		return ErrUnknownTag
+	}
+	for i := 0; i < ch.held.len() && ch.held.at(i).tag <= tag; i++ {
+		if u := ch.held.at(i); u.outstanding() {
+			ch.reserve(u, o)
+		}
+	}
+	return nil
+}
+
+func (ch *Channel) reserve(u *unsettled, o Outcome) {
+	u.reserved = true
+	ch.reserved = append(ch.reserved, reservation{u.tag, o})
+}
+
+// Reserved calls yield for each reserved settlement that the log must know about.
+func (ch *Channel) Reserved(yield func(q *Queue, reason segment.SettleReason, lsn segment.LSN)) {
+	for _, r := range ch.reserved {
+		u := ch.held.reserved(r.tag)
+		if r.outcome == Returned || u.transient || !u.queue.Durable || u.queue.deleted {
+			continue
+		}
+		yield(u.queue, r.outcome.reason(), u.lsn)
+	}
+}
+
+// Commit makes the reserved settlements take effect. The log has them already.
+func (ch *Channel) Commit() {
+	for _, r := range ch.reserved {
+		u := ch.held.reserved(r.tag)
+		u.reserved = false
+		ch.conclude(u, r.outcome, true)
+	}
+	ch.reserved = ch.reserved[:0]
+	ch.held.trim()
+}
+
+// Rollback forgets the reserved settlements: the deliveries stay with the channel (TX-02).
+func (ch *Channel) Rollback() {
+	for _, r := range ch.reserved {
+		ch.held.reserved(r.tag).reserved = false
+	}
+	ch.reserved = ch.reserved[:0]
+}

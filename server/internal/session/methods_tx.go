@@ -1,0 +1,51 @@
+package session
+
+import "github.com/millrace-mq/millrace/server/amqp"
+
+func (ch *channel) confirmSelect(m *amqp.ConfirmSelect) error {
+	if err := ch.SelectConfirms(); err != nil {
+		return err
+	}
+	ch.replyUnless(m.NoWait, &amqp.ConfirmSelectOk{})
+	return nil
+}
+
+func (ch *channel) txSelect() error {
+	if err := ch.SelectTx(); err != nil {
+		return err
+	}
+	ch.reply(&amqp.TxSelectOk{})
+	return nil
+}
+
+// txCommit makes the transaction take effect; what it could not route comes back first (chapter 12).
+func (ch *channel) txCommit(m *amqp.TxCommit) error {
+	if err := ch.inTx(m.ID()); err != nil {
+		return err
+	}
+	if err := ch.Commit(); err != nil {
+		return err
+	}
+	ch.conn.out.add(func(dst []byte) []byte { return append(dst, ch.returns...) })
+	ch.returns = nil
+	ch.reply(&amqp.TxCommitOk{})
+	return nil
+}
+
+func (ch *channel) txRollback(m *amqp.TxRollback) error {
+	if err := ch.inTx(m.ID()); err != nil {
+		return err
+	}
+	ch.Rollback()
+	ch.returns = nil
+	ch.reply(&amqp.TxRollbackOk{})
+	return nil
+}
+
+// inTx refuses what needs tx.select first (TX-01).
+func (ch *channel) inTx(id amqp.MethodID) error {
+	if ch.Transactional() {
+		return nil
+	}
+	return amqp.Errorf(amqp.PreconditionFailed, id, "channel is not transactional")
+}
