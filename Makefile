@@ -73,7 +73,7 @@ endif
 
 .PHONY: crash
 crash: ## kill and restart the broker CRASH times under load and check what clients were promised
-	go test -run Crash -count 1 -timeout 60m -v ./cmd/millrace -args -crash.rounds=$(CRASH)
+	go test -run Crash -count 1 -timeout 60m -v ./cmd/millrace -args -crash.rounds=$(CRASH) $(ARGS)
 
 .PHONY: clients
 clients: build ## stock clients of other languages against a broker
