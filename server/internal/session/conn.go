@@ -308,10 +308,6 @@ func (c *conn) extendDeadline() {
 		return
 	}
 	if c.heartbeat == 0 {
-		if !c.deadline.IsZero() {
-			c.deadline = time.Time{}
-			c.net.SetReadDeadline(c.deadline)
-		}
 		return
 	}
 	if deadline := time.Now().Add(c.heartbeat * 5 / 2); deadline.Sub(c.deadline) > c.heartbeat/2 {
