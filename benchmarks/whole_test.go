@@ -1,0 +1,97 @@
+package benchmarks
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/millrace-mq/millrace/server"
+)
+
+// startServer runs a server in this process until the test ends.
+func startServer(tb testing.TB) target {
+	tb.Helper()
+	s, err := server.Open(server.Config{Data: tb.TempDir(), Listen: "127.0.0.1:0"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	tb.Cleanup(func() {
+		if err := s.Shutdown(); err != nil {
+			tb.Errorf("shutdown: %v", err)
+		}
+		if err := <-served; err != nil {
+			tb.Errorf("serve: %v", err)
+		}
+	})
+	t, err := parseTarget("amqp://" + s.Addr().String())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return t
+}
+
+// BenchmarkWholePath runs each workload on a server in this process, over loopback: publish, route,
+// append, sync, confirm, deliver, acknowledge. An operation is a message published; with a backlog, one
+// published and later delivered, and the parts have metrics of their own. cpu-µs/msg is the whole
+// process's, the generator's small part included; allocs/msg is the server's, since the generator has
+// none per message (TestGeneratorAllocatesNothing).
+func BenchmarkWholePath(b *testing.B) {
+	for _, w := range Catalogue() {
+		if w.Rate > 0 {
+			continue // takes as long as it is told to
+		}
+		b.Run(w.Name, func(b *testing.B) {
+			b.StopTimer()
+			w.Messages = b.N
+			m := measurement{workload: w, target: startServer(b), patience: defaultPatience, meter: &benchmarkMeter{b: b}}
+			results, err := m.run(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, r := range results {
+				reportMetrics(b, r)
+			}
+		})
+	}
+}
+
+func reportMetrics(b *testing.B, r Result) {
+	if r.Failed() {
+		b.Errorf("%s: %s", r.title(), r.faults())
+	}
+	prefix := ""
+	if r.Phase != "" {
+		prefix = r.Phase + "-"
+	}
+	n := float64(b.N)
+	b.ReportMetric(n/r.Elapsed.Seconds(), prefix+"msgs/s")
+	b.ReportMetric(r.perMessage(r.Broker.CPU), prefix+"cpu-µs/msg")
+	b.ReportMetric(float64(r.Broker.Mallocs)/n, prefix+"allocs/msg")
+}
+
+// benchmarkMeter measures this process, and runs the benchmark's timer in the phases only.
+type benchmarkMeter struct {
+	b       *testing.B
+	cpu     time.Duration
+	mallocs uint64
+}
+
+func (m *benchmarkMeter) begin() error {
+	runtime.GC() // of setting up: not to be paid by the messages
+	m.mallocs, m.cpu = mallocs(), ownCPU()
+	m.b.StartTimer()
+	return nil
+}
+
+func (m *benchmarkMeter) end() (usage, error) {
+	m.b.StopTimer()
+	return usage{cpu: ownCPU() - m.cpu, mallocs: mallocs() - m.mallocs}, nil
+}
+
+func mallocs() uint64 {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.Mallocs
+}
