@@ -12,11 +12,16 @@ const (
 	mostSpares  = 4 // with those waiting to be wiped; what Retire frees beyond is deleted
 )
 
-// keep is the keeper's goroutine: it makes spares and seals the segments that rotation left.
+// keep is the keeper's goroutine: it makes spares and seals the segments that rotation left. Sealing
+// comes before the second spare: only sealed segments can be retired, and what is retired spares the
+// making of a spare.
 func (l *Log) keep() {
 	for {
-		l.makeSpares()
-		l.sealRotated()
+		l.makeSpares(1)
+		if l.sealNext() {
+			continue
+		}
+		l.makeSpares(readySpares)
 		select {
 		case <-l.wakeKeeper:
 		case <-l.keeperCtx.Done():
@@ -25,12 +30,12 @@ func (l *Log) keep() {
 	}
 }
 
-// makeSpares fills the stock. A failure ends the try; the next rotation that finds no spare starts
+// makeSpares fills the stock to enough. A failure ends the try; the next rotation that finds no spare starts
 // another, so a disk that was full is noticed to have room again.
-func (l *Log) makeSpares() {
+func (l *Log) makeSpares(enough int) {
 	for l.keeperCtx.Err() == nil {
 		l.mu.Lock()
-		size, recycled, number := l.nextSpareLocked()
+		size, recycled, number := l.nextSpareLocked(enough)
 		l.mu.Unlock()
 		if size == 0 {
 			return
@@ -57,7 +62,7 @@ func (l *Log) makeSpares() {
 
 // nextSpareLocked says what to make: the size, 0 for nothing; a path to wipe, or a number for a new
 // file.
-func (l *Log) nextSpareLocked() (size int64, recycled string, number uint64) {
+func (l *Log) nextSpareLocked(enough int) (size int64, recycled string, number uint64) {
 	standard := 0
 	for _, s := range l.mu.spares {
 		if s.size == l.cfg.SegmentSize {
@@ -67,7 +72,7 @@ func (l *Log) nextSpareLocked() (size int64, recycled string, number uint64) {
 	switch {
 	case l.mu.wanted > l.cfg.SegmentSize:
 		size = l.mu.wanted
-	case standard < readySpares && (l.mu.spareErr == nil || l.mu.wanted > 0):
+	case standard < enough && (l.mu.spareErr == nil || l.mu.wanted > 0):
 		size = l.cfg.SegmentSize
 	default:
 		return 0, "", 0
@@ -133,27 +138,26 @@ func (l *Log) wipe(file *os.File) error {
 	return l.disk.sync(file)
 }
 
-// sealRotated writes the footers of segments that are no longer active, once they are on disk: a
-// footer vouches for its segment.
-func (l *Log) sealRotated() {
-	for {
-		l.mu.Lock()
-		var s *segmentFile
-		if len(l.mu.sealing) > 0 {
-			s = l.mu.sealing[0]
-		}
-		l.mu.Unlock()
-		if s == nil || l.SyncTo(l.keeperCtx, s.lastLSN()) != nil {
-			return
-		}
-		if err := l.seal(s); err != nil {
-			l.fail(err)
-			return
-		}
-		l.mu.Lock()
-		l.mu.sealing = l.mu.sealing[1:]
-		l.mu.Unlock()
+// sealNext writes the footer of the oldest segment that is no longer active, once it is on disk: a
+// footer vouches for its segment. False means that there is none, or that the log ends.
+func (l *Log) sealNext() bool {
+	l.mu.Lock()
+	var s *segmentFile
+	if len(l.mu.sealing) > 0 {
+		s = l.mu.sealing[0]
 	}
+	l.mu.Unlock()
+	if s == nil || l.SyncTo(l.keeperCtx, s.lastLSN()) != nil {
+		return false
+	}
+	if err := l.seal(s); err != nil {
+		l.fail(err)
+		return false
+	}
+	l.mu.Lock()
+	l.mu.sealing = l.mu.sealing[1:]
+	l.mu.Unlock()
+	return true
 }
 
 // seal writes the footer of a rotated segment to the end of its file, where appends left room for it.
