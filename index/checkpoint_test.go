@@ -120,6 +120,34 @@ func TestAbandonedCheckpointLosesNothing(t *testing.T) {
 	}
 }
 
+// TestCopyIsUntouchedByWhatComesAfterIt has the page, whose entries the checkpoint
+// shares, run empty and serve again before the checkpoint is written.
+func TestCopyIsUntouchedByWhatComesAfterIt(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	q := checked(t, s.NewQueue(1))
+	fill(q, 1, minSlots)
+	c := s.Checkpoint()
+	c.Queue(q)
+	q.SettleRange(1, minSlots)
+	before := q.open.number
+	fill(q, 1000, minSlots)
+	if q.open.number == before || len(q.chunks) != 1 {
+		t.Fatal("the page does not serve again")
+	}
+	if err := c.Commit(minSlots); err != nil {
+		t.Fatal(err)
+	}
+	for i, lsn := range lsns(load(t, s, 1)) {
+		if lsn != segment.LSN(i+1) {
+			t.Errorf("entry %d of the copy is %d", i, lsn)
+		}
+	}
+	checkpoint(t, s, 2000, q)
+	if n := len(lsns(load(t, s, 1))); n != minSlots {
+		t.Errorf("%d entries stored", n)
+	}
+}
+
 func TestCommitsOutOfOrderAreRefused(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	old, c := s.Checkpoint(), s.Checkpoint()

@@ -236,6 +236,26 @@ func TestPurgeReportsRangesBetweenEntriesInFlight(t *testing.T) {
 	}
 }
 
+func TestPurgeSparesAChunkInFlight(t *testing.T) {
+	s, q := stored(t, 3*chunkSlots)
+	var first []Entry
+	for range 2 * chunkSlots {
+		if e, _ := q.Next(); e.LSN <= chunkSlots {
+			first = append(first, e)
+		}
+	}
+	for _, e := range first {
+		q.Requeue(e.Position)
+	}
+	checkpoint(t, s, 1, q)
+	want := []segment.Range{{From: 1, To: chunkSlots}, {From: 2*chunkSlots + 1, To: 3 * chunkSlots}}
+	var got []segment.Range
+	q.Purge(func(from, to segment.LSN) { got = append(got, segment.Range{From: from, To: to}) })
+	if !slices.Equal(got, want) || q.InFlight() != chunkSlots {
+		t.Errorf("purged %v, want %v; %d in flight", got, want, q.InFlight())
+	}
+}
+
 func TestUnreadableChunkStopsTheQueueWithItsError(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, s *Store, key []byte){
 		"missing": func(t *testing.T, s *Store, key []byte) {

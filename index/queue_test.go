@@ -156,6 +156,24 @@ func TestPositionsOfAnEmptiedQueueAreNotUsedAgain(t *testing.T) {
 	}
 }
 
+func TestPageThatServesAgainHasForgottenItsFlags(t *testing.T) {
+	q := checked(t, openStore(t, t.TempDir()).NewQueue(1))
+	for i := range minSlots {
+		q.Push(segment.LSN(i+1), 1, true)
+	}
+	for range minSlots {
+		e, _ := q.Next()
+		q.Requeue(e.Position)
+		q.Settle(e.Position)
+	}
+	fill(q, minSlots+1, minSlots)
+	for e, ok := q.Next(); ok; e, ok = q.Next() {
+		if e.Redelivered || e.Transient {
+			t.Errorf("%+v has the flags of an entry before it", e)
+		}
+	}
+}
+
 func TestLSNsFarApartBeginAChunk(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	q := checked(t, s.NewQueue(1))
