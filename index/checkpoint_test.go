@@ -130,7 +130,9 @@ func TestCopyIsUntouchedByWhatComesAfterIt(t *testing.T) {
 	c.Queue(q)
 	q.SettleRange(1, minSlots)
 	before := q.open.number
-	fill(q, 1000, minSlots)
+	for i := range minSlots {
+		q.Push(segment.LSN(1000+7*i), 1, false)
+	}
 	if q.open.number == before || len(q.chunks) != 1 {
 		t.Fatal("the page does not serve again")
 	}
