@@ -97,7 +97,7 @@ func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LS
 func (c *Client) redeclare(q *queue.Queue, d QueueDeclaration) error {
 	const method = amqp.QueueDeclareID
 	vh := c.vhost
-	if q.Exclusive && q.Owner != c || !d.Passive && d.Exclusive && !q.Exclusive {
+	if q.Exclusive && q.Owner != c || !d.Passive && d.Exclusive != q.Exclusive {
 		return vh.locked(method, q.Name)
 	}
 	if d.Passive {

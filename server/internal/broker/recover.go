@@ -153,7 +153,9 @@ func (b *Broker) replay(from segment.LSN) error {
 			if catalogue {
 				err = eachInCatalogue(r.Payload(), func(entry []byte) error { return b.applyEntry(entry, r.LSN()) })
 			}
-			continue
+			if err == nil {
+				continue // more of the catalogue may follow
+			}
 		case segment.KindTopology:
 			err = b.applyEntry(r.Payload(), r.LSN())
 			if unneeded(err) {

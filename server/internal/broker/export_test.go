@@ -1,0 +1,32 @@
+package broker
+
+import (
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// Synced is the log's watermark.
+func (b *Broker) Synced() segment.LSN { return b.log.Synced() }
+
+// Checkpoint writes one now. Only for a broker whose configuration never asks for one.
+func (b *Broker) Checkpoint() error { return b.checkpoints.write() }
+
+// FlushJournal returns when all that has left the queues so far is in the log.
+func (b *Broker) FlushJournal() {
+	for range 2 { // a write may be under way that has taken its journals already
+		written := b.journal.nextWrite()
+		b.journal.wake()
+		<-written
+	}
+}
+
+// StopLog makes the log refuse everything, as a failed disk does.
+func (b *Broker) StopLog() error { return b.log.Close() }
+
+// FirstInLog is the oldest record that the log still has.
+func (b *Broker) FirstInLog() segment.LSN { return b.log.First() }
+
+// Limits of what an outlet holds.
+const (
+	MaxOutletBytes    = maxOutletBytes
+	MaxOutletMessages = maxOutletMessages
+)
