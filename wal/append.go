@@ -70,6 +70,9 @@ func (l *Log) makeRoomLocked(b *segment.Batch) error {
 			return ErrClosed
 		}
 		l.collectDefinitionsLocked(b, l.mu.sets)
+		if err := l.mu.definitions.Err(); err != nil {
+			return fmt.Errorf("append: route sets: %w", err)
+		}
 		active := l.mu.active
 		if active.end.Load()+l.spaceLocked(active, b) <= active.size {
 			return nil
@@ -104,9 +107,7 @@ func (l *Log) spaceLocked(active *segmentFile, b *segment.Batch) int64 {
 // collectDefinitionsLocked puts the route sets of b that are not in known into definitions.
 func (l *Log) collectDefinitionsLocked(b *segment.Batch, known map[uint64]struct{}) {
 	defs := &l.mu.definitions
-	if defs.Count() > 0 {
-		defs.Reset()
-	}
+	defs.Reset()
 	if b == nil {
 		return
 	}

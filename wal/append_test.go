@@ -356,3 +356,19 @@ func TestAppendAllocatesNothing(t *testing.T) {
 	v.Release()
 	closeLog(t, l)
 }
+
+func TestBarrierAndWrittenFollowAppends(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir()})
+	before := l.Written()
+	for i := range 3 {
+		appendBodies(t, l, "x", "y")
+		if got := l.Barrier(); got != segment.LSN(2*i+2) {
+			t.Fatalf("barrier at %d, want %d", got, 2*i+2)
+		}
+		if l.Written() <= before {
+			t.Fatalf("written stays at %d", before)
+		}
+		before = l.Written()
+	}
+	closeLog(t, l)
+}
