@@ -18,7 +18,7 @@ import (
 
 // patience is how long a test waits for anything that has to happen. It is
 // never waited out by a test that passes.
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 // scratch holds the built binary; TestMain makes and removes it.
 var scratch string

@@ -67,6 +67,14 @@ func (c *client) close() {
 	}
 }
 
+// must fails the test on an error of the embedded channel's methods.
+func (c *channel) must(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // name makes a name that no other test uses, for brokers that are shared.
 func (c *channel) name(word string) string { return c.t.Name() + "." + word }
 

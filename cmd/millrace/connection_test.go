@@ -259,22 +259,19 @@ func TestChannelOpenedTwice(t *testing.T) {
 	c.wantConnectionClosed(504, "CHANNEL_ERROR - second 'channel.open' seen")
 }
 
-// ERR-06, CHAN-04
+// ERR-06, CHAN-04: all numbering starts afresh.
 func TestChannelNumberIsReusedAfterClose(t *testing.T) {
 	t.Parallel()
 	c := newBroker(t).connectWith(t, amqp.Config{ChannelMax: 1})
+	q := c.queue("q", queueSpec{})
 	for range 50 {
 		c.confirmMode()
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
+		c.sendConfirmed("", q, amqp.Publishing{Body: []byte("body")}) // its confirm has number 1
+		if tag := c.wantBodies(q, "body")[0].DeliveryTag; tag != 1 {
+			t.Fatalf("first delivery tag is %d", tag)
 		}
-		c.channel = c.newChannel()
-		if err := c.Tx(); err != nil { // refused if the channel still were in confirm mode
-			t.Fatal(err)
-		}
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
+		c.must(c.Ack(0, true))
+		c.must(c.Close())
 		c.channel = c.newChannel()
 	}
 }
@@ -301,23 +298,28 @@ func TestBrokenFramesCloseTheConnection(t *testing.T) {
 		text  string
 	}{
 		"bad frame end": {
-			[]byte{frameMethod, 0, 1, 0, 0, 0, 4, 0, 20, 0, 10, 0}, 501,
+			[]byte{frameMethod, 0, 1, 0, 0, 0, 4, 0, 20, 0, 10, 0},
+			501,
 			"FRAME_ERROR - type 1, all octets = <<0,20,0,10>>: {invalid_frame_end_marker,0}",
 		},
 		"unknown type": {
-			[]byte{4, 0, 1, 0, 0, 0, 3, 'a', 'b', 'c', frameEnd}, 501,
+			[]byte{4, 0, 1, 0, 0, 0, 3, 'a', 'b', 'c', frameEnd},
+			501,
 			`FRAME_ERROR - type 4, all octets = <<"abc">>: unknown_frame`,
 		},
 		"heartbeat on a channel": {
-			[]byte{frameHeartbeat, 0, 1, 0, 0, 0, 0, frameEnd}, 505,
+			[]byte{frameHeartbeat, 0, 1, 0, 0, 0, 0, frameEnd},
+			505,
 			"UNEXPECTED_FRAME - type 8, all octets = <<>>",
 		},
 		"body without a publish": {
-			[]byte{frameBody, 0, 1, 0, 0, 0, 1, 'x', frameEnd}, 505,
+			[]byte{frameBody, 0, 1, 0, 0, 0, 1, 'x', frameEnd},
+			505,
 			"UNEXPECTED_FRAME - expected method frame, got non method frame instead",
 		},
 		"header without a publish": {
-			[]byte{frameHeader, 0, 1, 0, 0, 0, 14, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, frameEnd}, 505,
+			[]byte{frameHeader, 0, 1, 0, 0, 0, 14, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, frameEnd},
+			505,
 			"UNEXPECTED_FRAME - expected method frame, got non method frame instead",
 		},
 	}

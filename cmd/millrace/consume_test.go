@@ -253,6 +253,7 @@ func TestRemoteCallsWithAReplyQueue(t *testing.T) {
 func TestRemoteCallsWithDirectReplyTo(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
+	notYet(t, b, "direct reply-to")
 	server := b.connect(t)
 	requests := server.queue("double", queueSpec{})
 	calls := server.consumer(requests, consumerSpec{})
@@ -293,7 +294,8 @@ func callAll(t *testing.T, caller *client, requests, replyTo string, answers *co
 // CONS-08
 func TestConsumerOfHigherPriorityIsServedFirst(t *testing.T) {
 	t.Parallel()
-	c := newBroker(t).connect(t)
+	b := newBroker(t)
+	c := b.connect(t)
 	q := c.queue("q", queueSpec{})
 	c.qos(2)
 	low := c.consumer(q, consumerSpec{})

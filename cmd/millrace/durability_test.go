@@ -127,13 +127,6 @@ func TestDurableTopologySurvivesARestart(t *testing.T) {
 	})
 }
 
-func (c *channel) must(err error) {
-	c.t.Helper()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-}
-
 func (c *client) wantNoExchange(name string) {
 	c.t.Helper()
 	err := c.newChannel().ExchangeDeclarePassive(name, "direct", true, false, false, false, nil)

@@ -319,7 +319,8 @@ func TestExchangeRedeclaredOtherwise(t *testing.T) {
 		"auto-delete": {"direct", exchangeSpec{durable: true, autoDelete: true}, mismatch("auto_delete", "'true'", "'false'")},
 		"internal":    {"direct", exchangeSpec{durable: true, internal: true}, mismatch("internal", "'true'", "'false'")},
 		"alternate exchange": {
-			"direct", exchangeSpec{durable: true, args: amqp.Table{"alternate-exchange": "x"}},
+			"direct",
+			exchangeSpec{durable: true, args: amqp.Table{"alternate-exchange": "x"}},
 			mismatch("alternate-exchange", "the value 'x' of type 'longstr'", "none"),
 		},
 	}

@@ -144,7 +144,8 @@ func TestConfirmAndTransactionsExcludeEachOther(t *testing.T) {
 // 12: tx
 func TestTransactionTakesEffectAtCommit(t *testing.T) {
 	t.Parallel()
-	c := newBroker(t).connect(t)
+	b := newBroker(t)
+	c := b.connect(t)
 	q := c.queue("q", queueSpec{})
 	c.send("", q, "consumed in the transaction")
 	tx := c.newChannel()
