@@ -11,6 +11,7 @@ import (
 )
 
 func TestConfirmComesAfterTheSyncOfItsMessage(t *testing.T) { // CONF-04c, DUR-04
+	t.Parallel()
 	for _, level := range []wal.Level{wal.SyncDisk, wal.SyncOS} {
 		t.Run(level.String(), func(t *testing.T) {
 			f := openWith(t, broker.Config{Sync: level})
@@ -38,6 +39,7 @@ func TestConfirmComesAfterTheSyncOfItsMessage(t *testing.T) { // CONF-04c, DUR-0
 }
 
 func TestEveryPublishIsConfirmedOnce(t *testing.T) { // CONF-02, CONF-03
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -64,6 +66,7 @@ func TestEveryPublishIsConfirmedOnce(t *testing.T) { // CONF-02, CONF-03
 }
 
 func TestWhatNeedsNoSyncIsConfirmedWithTheFlush(t *testing.T) { // CONF-04a, CONF-04b
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	durable, transient := c.durable("durable"), c.queue(broker.QueueDeclaration{Name: "transient"})
@@ -86,6 +89,7 @@ func TestWhatNeedsNoSyncIsConfirmedWithTheFlush(t *testing.T) { // CONF-04a, CON
 }
 
 func TestConfirmsKeepTheirOrderWhenSomeNeedNoSync(t *testing.T) { // CONF-03
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -107,6 +111,7 @@ func TestConfirmsKeepTheirOrderWhenSomeNeedNoSync(t *testing.T) { // CONF-03
 }
 
 func TestPublishThatFailsHasNoNumber(t *testing.T) { // CONF-02
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -120,6 +125,7 @@ func TestPublishThatFailsHasNoNumber(t *testing.T) { // CONF-02
 }
 
 func TestChannelsCountForThemselves(t *testing.T) { // CHAN-04
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -147,6 +153,7 @@ func TestChannelsCountForThemselves(t *testing.T) { // CHAN-04
 }
 
 func TestClosedChannelIsConfirmedNothing(t *testing.T) { // ERR-05
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -164,6 +171,7 @@ func TestClosedChannelIsConfirmedNothing(t *testing.T) { // ERR-05
 }
 
 func TestConfirmDoesNotWaitForConsumers(t *testing.T) { // CONF-07
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -173,6 +181,7 @@ func TestConfirmDoesNotWaitForConsumers(t *testing.T) { // CONF-07
 }
 
 func TestFlushFailsWhenTheLogHasStopped(t *testing.T) {
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -196,6 +205,7 @@ func TestFlushFailsWhenTheLogHasStopped(t *testing.T) {
 }
 
 func TestGetEndsWhenTheLogHasStopped(t *testing.T) {
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")

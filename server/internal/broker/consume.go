@@ -61,6 +61,9 @@ func (c *Client) Take(name string, ch *Channel, noAck bool) (found bool, err err
 		if !errors.Is(err, queue.ErrBehindHorizon) {
 			return found, err
 		}
+		if err := vh.broker.journal.err(); err != nil {
+			return false, err // the horizon will not rise any more
+		}
 		select { // the journal writer was woken by unlockState
 		case <-written:
 		case <-vh.broker.stop:

@@ -11,6 +11,7 @@ import (
 )
 
 func TestQueueRedeclaration(t *testing.T) { // QUEUE-07, QUEUE-08, EXCH-06
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	c.queue(broker.QueueDeclaration{Name: "q", Durable: true, Arguments: amqp.Table{
@@ -75,6 +76,7 @@ func TestQueueRedeclaration(t *testing.T) { // QUEUE-07, QUEUE-08, EXCH-06
 }
 
 func TestExchangeRedeclaration(t *testing.T) { // EXCH-06, EXCH-07
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	c.exchange(broker.ExchangeDeclaration{Name: "e", Type: "topic", Durable: true, Arguments: amqp.Table{"alternate-exchange": "ae", "mine": "x"}})
@@ -119,6 +121,7 @@ func TestExchangeRedeclaration(t *testing.T) { // EXCH-06, EXCH-07
 }
 
 func TestRefusedTopology(t *testing.T) { // chapter 27
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	c.durable("q")
@@ -215,6 +218,7 @@ func TestRefusedTopology(t *testing.T) { // chapter 27
 func second[T any](_ T, err error) error { return err }
 
 func TestWhatIsNotThereIsDeletedWithoutError(t *testing.T) { // EXCH-11, EXCH-22, QUEUE-12, QUEUE-16
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -233,6 +237,7 @@ func TestWhatIsNotThereIsDeletedWithoutError(t *testing.T) { // EXCH-11, EXCH-22
 }
 
 func TestNamesOfTheServersChoice(t *testing.T) { // QUEUE-01, QUEUE-05
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	name := c.queue(broker.QueueDeclaration{})
@@ -247,6 +252,7 @@ func TestNamesOfTheServersChoice(t *testing.T) { // QUEUE-01, QUEUE-05
 }
 
 func TestCountsOfADeclaration(t *testing.T) { // QUEUE-06
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.queue(broker.QueueDeclaration{Name: "q"})
@@ -264,6 +270,7 @@ func TestCountsOfADeclaration(t *testing.T) { // QUEUE-06
 }
 
 func TestExclusiveQueueIsItsConnectionsOwn(t *testing.T) { // QUEUE-09, QUEUE-10
+	t.Parallel()
 	f := open(t)
 	owner, other := f.client(), f.client()
 	q := owner.queue(broker.QueueDeclaration{Name: "q", Exclusive: true, Durable: true}) // stored as not durable
@@ -308,6 +315,7 @@ func TestExclusiveQueueIsItsConnectionsOwn(t *testing.T) { // QUEUE-09, QUEUE-10
 }
 
 func TestOwnerMustRedeclareExclusiveAsExclusive(t *testing.T) { // QUEUE-08: the owner is compared first
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	c.queue(broker.QueueDeclaration{Name: "q", Exclusive: true})
@@ -318,6 +326,7 @@ func TestOwnerMustRedeclareExclusiveAsExclusive(t *testing.T) { // QUEUE-08: the
 }
 
 func TestAutoDeleteQueueGoesWithItsLastConsumer(t *testing.T) { // QUEUE-11
+	t.Parallel()
 	for name, leave := range map[string]func(*client, *queue.Consumer){
 		"cancel":        func(c *client, consumer *queue.Consumer) { c.CancelConsumer(consumer) },
 		"channel close": func(c *client, _ *queue.Consumer) { c.ch.Close() },
@@ -349,6 +358,7 @@ func TestAutoDeleteQueueGoesWithItsLastConsumer(t *testing.T) { // QUEUE-11
 }
 
 func TestAutoDeleteExchangeGoesWithItsLastBinding(t *testing.T) { // EXCH-10
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	c.exchange(broker.ExchangeDeclaration{Name: "x", Type: "fanout", AutoDelete: true})

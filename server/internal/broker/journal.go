@@ -24,6 +24,7 @@ type journalWriter struct {
 	mu struct {
 		sync.Mutex
 		written chan struct{} // closed after the next write
+		failed  error         // why nothing is written any more
 	}
 
 	// Owned by the goroutine.
@@ -59,6 +60,13 @@ func (w *journalWriter) wake() {
 	case w.kick <- struct{}{}:
 	default:
 	}
+}
+
+// err is why nothing is written any more, nil while it is.
+func (w *journalWriter) err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.failed
 }
 
 // run writes the journal whenever it is woken, until the broker's stop channel is closed.
@@ -117,6 +125,9 @@ func (w *journalWriter) write(vh *VHost) {
 		// The log has stopped for good: the settlements are lost to it, which costs redeliveries at the next
 		// start, and what waits behind a horizon stays.
 		w.raises = w.raises[:0]
+		w.mu.Lock()
+		w.mu.failed = err
+		w.mu.Unlock()
 		return
 	}
 	for _, r := range w.raises {
@@ -133,6 +144,9 @@ func (w *journalWriter) append(vh *VHost) error {
 	const retry = 100 * time.Millisecond
 	for {
 		err := w.broker.log.Append(&w.batch, func(segment.LSN) {
+			for _, r := range w.raises {
+				r.queue.HorizonLogged(r.to)
+			}
 			vh.state.Lock()
 		})
 		if !errors.Is(err, wal.ErrFull) {

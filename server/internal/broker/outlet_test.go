@@ -9,6 +9,7 @@ import (
 )
 
 func TestOutletThatDoesNotDrainGetsNoMoreThanItsLimit(t *testing.T) { // FLOW-03
+	t.Parallel()
 	const more = 1000
 	small, large := "", strings.Repeat("x", 512<<10)
 	for _, test := range []struct {
@@ -52,6 +53,7 @@ func TestOutletThatDoesNotDrainGetsNoMoreThanItsLimit(t *testing.T) { // FLOW-03
 }
 
 func TestFullOutletLeavesTheMessagesToOthers(t *testing.T) { // FLOW-03
+	t.Parallel()
 	f := open(t)
 	stuck, lively := f.client(), f.client()
 	q := stuck.queue(broker.QueueDeclaration{Name: "q"})
@@ -68,6 +70,7 @@ func TestFullOutletLeavesTheMessagesToOthers(t *testing.T) { // FLOW-03
 }
 
 func TestOutletThatDrainsInTimeIsNeverPassedOver(t *testing.T) {
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.queue(broker.QueueDeclaration{Name: "q"})

@@ -11,6 +11,7 @@ import (
 )
 
 func TestMessagesArriveWithTheFlushAndInOrder(t *testing.T) { // ORD-01
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -26,6 +27,7 @@ func TestMessagesArriveWithTheFlushAndInOrder(t *testing.T) { // ORD-01
 }
 
 func TestMessageIsStoredAsItCame(t *testing.T) { // WIRE-11, PUB-11
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	c.exchange(broker.ExchangeDeclaration{Name: "x", Type: "fanout"})
@@ -58,6 +60,7 @@ func TestMessageIsStoredAsItCame(t *testing.T) { // WIRE-11, PUB-11
 }
 
 func TestRouting(t *testing.T) {
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	a, b := c.durable("a"), c.durable("b")
@@ -91,6 +94,7 @@ func TestRouting(t *testing.T) {
 }
 
 func TestRouteOfAMessageFollowsTheTopology(t *testing.T) { // ROUTE-04
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -126,6 +130,7 @@ func TestRouteOfAMessageFollowsTheTopology(t *testing.T) { // ROUTE-04
 }
 
 func TestMessageToManyQueuesIsOneRecord(t *testing.T) {
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	const queues = 40 // more than are written with each message
@@ -145,6 +150,7 @@ func TestMessageToManyQueuesIsOneRecord(t *testing.T) {
 }
 
 func TestFullAsksForAFlush(t *testing.T) {
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -165,6 +171,7 @@ func TestFullAsksForAFlush(t *testing.T) {
 }
 
 func TestMessageLargerThanASegment(t *testing.T) {
+	t.Parallel()
 	f := openWith(t, broker.Config{SegmentSize: 16 << 10})
 	c := f.client()
 	q := c.durable("q")
@@ -174,6 +181,7 @@ func TestMessageLargerThanASegment(t *testing.T) {
 }
 
 func TestHeadersThatCannotBeDecodedAreTheConnectionsFault(t *testing.T) { // WIRE-14
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -198,6 +206,7 @@ func TestHeadersThatCannotBeDecodedAreTheConnectionsFault(t *testing.T) { // WIR
 }
 
 func TestDeliveriesOfOneFlushKeepTheirOrder(t *testing.T) {
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	a, b := c.queue(broker.QueueDeclaration{Name: "a"}), c.queue(broker.QueueDeclaration{Name: "b"})

@@ -22,6 +22,8 @@ type change struct {
 	exchange router.Exchange
 	queue    queue.Declaration
 	binding  router.Binding
+	// horizon is the queue's (see package queue); in a catalogue only, for its own record may be gone.
+	horizon segment.LSN
 }
 
 type operation string
@@ -62,6 +64,9 @@ func (c *change) encode(vhostName string) []byte {
 			t["exclusive"] = c.queue.Exclusive
 			t["auto_delete"] = c.queue.AutoDelete
 			t["arguments"] = amqp.Table(c.queue.Arguments)
+			if c.horizon != 0 {
+				t["horizon"] = int64(c.horizon)
+			}
 		}
 	case bind, unbind:
 		t["source"] = c.binding.Source
@@ -103,6 +108,9 @@ func decodeChange(payload []byte) (c change, name string, err error) {
 			c.queue.Exclusive = f.flag("exclusive")
 			c.queue.AutoDelete = f.flag("auto_delete")
 			c.queue.Arguments = f.arguments()
+			if _, ok := t["horizon"]; ok {
+				c.horizon = segment.LSN(f.number("horizon"))
+			}
 		}
 	case bind, unbind:
 		c.binding = router.Binding{
@@ -170,7 +178,7 @@ func (b *Broker) catalogue(yield func(payload []byte)) {
 			}
 		}
 		for _, q := range vh.topology.router.Queues() {
-			add(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration}, "")
+			add(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration, horizon: q.LoggedHorizon()}, "")
 		}
 		for b := range vh.topology.router.Bindings() {
 			add(change{op: bind, vhost: vh.ID, binding: b}, "")

@@ -17,6 +17,7 @@ func timeout(t testing.TB) <-chan time.Time {
 }
 
 func TestSettlementsTakeEffectWithTheFlush(t *testing.T) {
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.queue(broker.QueueDeclaration{Name: "q"})
@@ -41,6 +42,7 @@ func TestSettlementsTakeEffectWithTheFlush(t *testing.T) {
 }
 
 func TestUnknownTagFailsItsChannelOnly(t *testing.T) { // ACK-02
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.queue(broker.QueueDeclaration{Name: "q"})
@@ -71,6 +73,7 @@ func TestUnknownTagFailsItsChannelOnly(t *testing.T) { // ACK-02
 }
 
 func TestClosedChannelReturnsWhatItHolds(t *testing.T) { // ERR-05
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")
@@ -83,6 +86,7 @@ func TestClosedChannelReturnsWhatItHolds(t *testing.T) { // ERR-05
 }
 
 func TestRecoverAnswersBeforeItDeliversAgain(t *testing.T) { // ACK-06
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.queue(broker.QueueDeclaration{Name: "q"})
@@ -96,6 +100,7 @@ func TestRecoverAnswersBeforeItDeliversAgain(t *testing.T) { // ACK-06
 }
 
 func TestConsumeAnswersBeforeItDelivers(t *testing.T) { // CONS-02
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.queue(broker.QueueDeclaration{Name: "q"})
@@ -117,6 +122,7 @@ func TestConsumeAnswersBeforeItDelivers(t *testing.T) { // CONS-02
 }
 
 func TestAcksOfADeletedQueueAreHarmless(t *testing.T) { // ACK-09, QUEUE-13
+	t.Parallel()
 	f := open(t)
 	c := f.client()
 	q := c.durable("q")

@@ -68,6 +68,9 @@ func (vh *VHost) applyDeclareQueue(c *change, lsn segment.LSN) error {
 	if err != nil {
 		return err
 	}
+	if entries.Horizon() == 0 {
+		entries.SetHorizon(c.horizon)
+	}
 	vh.state.Lock()
 	defer vh.state.Unlock()
 	q := queue.New(d, entries, vh.state.agenda)

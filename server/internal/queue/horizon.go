@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"sync/atomic"
+
 	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
 )
@@ -15,6 +17,10 @@ import (
 // Only the broker's journal writer writes horizons, so their order in the log is the order of the
 // decisions here. A fall takes effect here before it is written, a rise only after.
 type horizon struct {
+	// logged is what the log holds. Written under its append lock, so that the catalogue of a new segment,
+	// made under the same lock, agrees with the records before it.
+	logged atomic.Uint64
+
 	at      segment.LSN // in the log, or lowered and about to be
 	reached segment.LSN // the highest LSN handed out
 	wanted  bool        // deliveries wait for a rise
@@ -34,6 +40,7 @@ const openHorizon = ^segment.LSN(0)
 func (h *horizon) recovered(entries *index.Queue) {
 	h.at = min(entries.Horizon(), entries.Last())
 	h.reached = h.at
+	h.logged.Store(uint64(h.at))
 	entries.SetHorizon(h.at)
 }
 
@@ -78,6 +85,12 @@ func (q *Queue) NextHorizon() (segment.LSN, bool) {
 	}
 	return 0, false
 }
+
+// HorizonLogged says, under the append lock, that the log holds the horizon.
+func (q *Queue) HorizonLogged(h segment.LSN) { q.horizon.logged.Store(uint64(h)) }
+
+// LoggedHorizon is the horizon that the log holds. It may be asked under the append lock alone.
+func (q *Queue) LoggedHorizon() segment.LSN { return segment.LSN(q.horizon.logged.Load()) }
 
 // Rest lets the horizon fall to what has been handed out: nobody is left to deliver to.
 func (q *Queue) Rest() {
