@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/millrace-mq/millrace/index"
@@ -86,10 +87,17 @@ func (b *Broker) fits() error {
 	mark, first, last := b.index.Mark(), b.log.First(), b.log.Last()
 	if mark > last || mark > 0 && first > mark+1 {
 		return fmt.Errorf("%s holds records %d to %d, but its index was made from records up to %d: files of the log are missing "+
-			"or damaged; put them back, or remove %s to go on with what the log holds",
-			filepath.Join(b.cfg.Data, "log"), first, last, mark, filepath.Join(b.cfg.Data, "index"))
+			"or damaged%s (see 'millrace log verify'); put them back, or remove %s to go on with what the log holds",
+			filepath.Join(b.cfg.Data, "log"), first, last, mark, unreadable(b.recovery.Log.Unreadable), filepath.Join(b.cfg.Data, "index"))
 	}
 	return nil
+}
+
+func unreadable(files []string) string {
+	if len(files) == 0 {
+		return ""
+	}
+	return ", " + strings.Join(files, " and ") + " cannot be read"
 }
 
 func (b *Broker) recoverFrom(from segment.LSN) error {
