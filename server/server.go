@@ -30,6 +30,8 @@ type Config struct {
 	CheckpointEvery time.Duration
 	// MaxMessageSize is the largest body accepted, in bytes.
 	MaxMessageSize int64
+	// Repair goes on with a log whose files have damaged headers, and writes these anew.
+	Repair bool
 	// Heartbeat is the interval offered to clients.
 	Heartbeat time.Duration
 	// Version is shown to clients.
@@ -97,7 +99,7 @@ func Open(cfg Config) (*Server, error) {
 	}
 	b, err := broker.Open(broker.Config{
 		Data: cfg.Data, Sync: cfg.Sync, SegmentSize: cfg.SegmentSize, RetainBytes: cfg.RetainBytes,
-		RetainTime: cfg.RetainTime, CheckpointEvery: cfg.CheckpointEvery, Logger: cfg.Logger,
+		RetainTime: cfg.RetainTime, CheckpointEvery: cfg.CheckpointEvery, Repair: cfg.Repair, Logger: cfg.Logger,
 	})
 	if err != nil {
 		listener.Close()

@@ -45,6 +45,10 @@ type Config struct {
 	RetainBytes int64
 	RetainTime  time.Duration
 
+	// Repair goes on with segments whose headers are damaged, and writes these anew. Without it Open refuses
+	// such a log.
+	Repair bool
+
 	// Catalogue adds records that let a segment be read alone; called under the append lock when a
 	// segment starts. It must not call the log. May be nil.
 	Catalogue func(b *segment.Batch)

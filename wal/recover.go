@@ -15,6 +15,7 @@ type Recovery struct {
 	Dropped     int64       // bytes behind the end of the log that an unfinished write left
 	Beyond      []string    // segment files wholly behind the end of the log; Start sets them aside
 	Quarantined []Quarantine
+	Unreadable  []string // newest files in which nothing can be read: never written, or ruined
 	Duration    time.Duration
 }
 
@@ -37,9 +38,13 @@ func (q Quarantine) String() string {
 // found is what Open leaves for Start to put in order.
 type found struct {
 	unsealed []*candidate // part of the log, without a footer
+	headers  []*candidate // part of the log, with a damaged header
 	empty    *candidate   // the newest, in which nothing was written; nil = none
 	beyond   []*candidate // behind the end of the log
-	spares   []string
+
+	unreadable []*candidate // in the midst of the log, and lost; with Config.Repair only
+
+	spares []string
 }
 
 // recover finds the end of the log. The tail rule in short: damage past the highest synced watermark
@@ -62,8 +67,11 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
+	if err := l.refuseDamaged(&end); err != nil {
+		return err
+	}
 	l.recovery = end.recovery
-	l.found.empty, l.found.beyond = end.empty, end.beyond
+	l.found.empty, l.found.beyond, l.found.unreadable = end.empty, end.beyond, end.unreadable
 	if err := l.adopt(end.kept); err != nil {
 		return err
 	}
@@ -108,6 +116,8 @@ type logEnd struct {
 	empty    *candidate   // the file behind them, in which nothing counts; nil = none
 	beyond   []*candidate // files behind the end
 	recovery Recovery
+
+	unreadable []*candidate // in the midst of the log, and lost
 }
 
 // findEnd applies the tail rule.
@@ -136,6 +146,7 @@ func findEnd(candidates []*candidate) (logEnd, error) {
 		if c.unused && !newest && c.base <= synced {
 			next = candidates[i+1].base
 			end.quarantine(c.path, 0, c.base, next-1, "segment unreadable: "+c.fault.Error())
+			end.unreadable = append(end.unreadable, c)
 			continue
 		}
 		next = c.base
@@ -178,6 +189,9 @@ func (e *logEnd) keep(c *candidate, synced segment.LSN) (next segment.LSN, cut b
 // stopBefore ends the log before c, in which nothing was completely written.
 func (e *logEnd) stopBefore(c *candidate, beyond []*candidate) {
 	e.empty, e.beyond = c, beyond
+	if c.unused && !c.zeros {
+		e.recovery.Unreadable = append(e.recovery.Unreadable, c.path)
+	}
 	if c.scan != nil {
 		e.recovery.Dropped += c.scan.Torn
 	}
@@ -203,6 +217,9 @@ func (l *Log) adopt(kept []*candidate) error {
 			}
 			footer = &scanned
 			l.found.unsealed = append(l.found.unsealed, c)
+		}
+		if c.fault != nil {
+			l.found.headers = append(l.found.headers, c)
 		}
 		s.adoptFooter(footer)
 		l.mu.timeMs = max(l.mu.timeMs, footer.MaxTime)

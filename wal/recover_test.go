@@ -396,7 +396,10 @@ func TestDamagedHeaderCostsNoRecord(t *testing.T) {
 					edit(t, path, unseal)
 				}
 			}
-			again := openOnly(t, Config{Dir: l.cfg.Dir})
+			if refused, err := Open(Config{Dir: l.cfg.Dir}); err == nil || !strings.Contains(err.Error(), "--repair") {
+				t.Fatalf("opened without being told to repair: %v, %v", refused, err)
+			}
+			again := openOnly(t, Config{Dir: l.cfg.Dir, Repair: true})
 			if r := again.Recovery(); len(r.Quarantined) != 2 || r.Last != segment.LSN(len(want)) {
 				t.Fatalf("recovery %+v", r)
 			}
@@ -406,6 +409,11 @@ func TestDamagedHeaderCostsNoRecord(t *testing.T) {
 			again.Close()
 			if report, err := Verify(l.cfg.Dir); err != nil || len(report.Faults) != 2 {
 				t.Fatalf("verify: %v %v", report.Faults, err)
+			}
+			closeLog(t, openLog(t, Config{Dir: l.cfg.Dir, Repair: true}))
+			verify(t, l.cfg.Dir)
+			if got := bodies(t, openOnly(t, Config{Dir: l.cfg.Dir})); !slices.Equal(got, want) {
+				t.Fatalf("%d records after the repair, want %d", len(got), len(want))
 			}
 		})
 	}

@@ -35,6 +35,11 @@ func (l *Log) Start() error {
 			return l.startFailed(err)
 		}
 	}
+	for _, c := range l.found.headers {
+		if err := l.rewriteHeader(c); err != nil {
+			return l.startFailed(err)
+		}
+	}
 	l.durable.Store(l.last.Load())
 	l.synced.Store(l.last.Load())
 	l.syncerState.named = l.mu.epoch // the new segment's name is not on disk
@@ -62,13 +67,13 @@ func (l *Log) startFailed(err error) error {
 	return err
 }
 
-// setAside renames what lies behind the end of the log: it is evidence, and nobody asked for it to be
+// setAside renames what lies behind the end of the log, or cannot be read: it is evidence, and nobody asked for it to be
 // deleted. A file in which nothing was ever written goes away or, when its name is needed next, is
 // replaced by the new segment's rename: at no moment is the directory without the number that the
 // log goes on with.
 func (l *Log) setAside() error {
 	next := l.Last() + 1
-	files := l.found.beyond
+	files := append(l.found.unreadable, l.found.beyond...)
 	if l.found.empty != nil {
 		files = append([]*candidate{l.found.empty}, files...)
 	}
@@ -91,7 +96,7 @@ func (l *Log) setAside() error {
 		if err != nil {
 			return fmt.Errorf("set segment aside: %w", err)
 		}
-		l.logger.Warn("segment beyond the end of the log set aside", "file", c.path, "as", aside)
+		l.logger.Warn("segment that is not part of the log set aside", "file", c.path, "as", aside)
 	}
 	if len(files) == 0 {
 		return nil

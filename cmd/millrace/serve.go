@@ -59,6 +59,7 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	checkpoint := flags.Duration("checkpoint-every", 5*time.Second, "limits what a restart has to replay")
 	flags.Var(&maxMessage, "max-message-size", "largest message accepted")
 	heartbeat := flags.Duration("heartbeat", time.Minute, "interval offered to clients")
+	repair := flags.Bool("repair", false, "go on with a log whose files have damaged headers, and write these anew")
 	level := flags.String("log-level", "info", "debug, info, warn or error")
 	flags.Usage = func() {}
 
@@ -77,7 +78,7 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	}
 	cfg = server.Config{
 		Data: *data, Listen: *listen, SegmentSize: int64(segmentSize), RetainBytes: int64(retainBytes), RetainTime: *retainTime,
-		CheckpointEvery: *checkpoint, MaxMessageSize: int64(maxMessage), Heartbeat: *heartbeat, Version: version,
+		CheckpointEvery: *checkpoint, MaxMessageSize: int64(maxMessage), Heartbeat: *heartbeat, Repair: *repair, Version: version,
 	}
 	var errs []error
 	switch *sync {

@@ -29,7 +29,9 @@ type Config struct {
 	// CheckpointEvery and CheckpointBytes limit what a restart replays: 5 s and 256 MiB of log by default.
 	CheckpointEvery time.Duration
 	CheckpointBytes int64
-	Logger          *slog.Logger
+	// Repair goes on with a log whose segment headers are damaged, and writes them anew.
+	Repair bool
+	Logger *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -117,7 +119,7 @@ func (b *Broker) open() error {
 	}
 	log, err := wal.Open(wal.Config{
 		Dir: filepath.Join(b.cfg.Data, "log"), SegmentSize: b.cfg.SegmentSize, Sync: b.cfg.Sync,
-		RetainBytes: b.cfg.RetainBytes, RetainTime: b.cfg.RetainTime,
+		RetainBytes: b.cfg.RetainBytes, RetainTime: b.cfg.RetainTime, Repair: b.cfg.Repair,
 		Catalogue: b.appendCatalogue, OnSynced: b.confirms.synced, OnFailure: b.logFailed, Logger: b.logger,
 	})
 	if err != nil {
