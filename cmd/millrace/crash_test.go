@@ -152,13 +152,13 @@ func (r *crashRun) end(b *Broker, load *crashLoad) {
 			if err := damageTail(r.dir, r.ledger.lastConfirmed(), tailDamages[damage], r.random); err != nil {
 				r.t.Fatal(err)
 			}
-			r.ledger.flagsLost()
+			r.ledger.allFlagsLost()
 		}
 	}
 	if deleteIndex {
 		r.inject("index deleted")
 		if !flagsSurviveIndexLoss {
-			r.ledger.flagsLost()
+			r.ledger.allFlagsLost()
 		}
 		if err := os.RemoveAll(filepath.Join(r.dir, "index")); err != nil {
 			r.t.Fatal(err)
