@@ -13,6 +13,9 @@ import (
 	"github.com/millrace-mq/millrace/server/amqp"
 )
 
+// smallSegment makes a server start fast and change segments.
+const smallSegment = 1 << 20
+
 // tiny shrinks a workload for a test.
 func tiny(w Workload) Workload {
 	w.Messages = 500
@@ -24,7 +27,7 @@ func tiny(w Workload) Workload {
 }
 
 func TestEveryWorkloadRunsWithoutFault(t *testing.T) {
-	target := startServer(t)
+	target := startServer(t, smallSegment)
 	for _, w := range Catalogue() {
 		t.Run(w.Name, func(t *testing.T) {
 			m := measurement{workload: tiny(w), target: target, patience: defaultPatience}
@@ -54,7 +57,7 @@ func TestEveryWorkloadRunsWithoutFault(t *testing.T) {
 }
 
 func TestBenchReportsJSON(t *testing.T) {
-	broker := startServer(t)
+	broker := startServer(t, smallSegment)
 	var out, errOut bytes.Buffer
 	args := []string{"--url", "amqp://" + broker.address, "--workload", "confirm-1k", "--messages", "300", "--json"}
 	if code := Run(t.Context(), args, nil, &out, &errOut); code != exitOK {
@@ -72,7 +75,7 @@ func TestBenchReportsJSON(t *testing.T) {
 func TestBenchExitCodes(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	broker := startServer(t)
+	broker := startServer(t, smallSegment)
 	tests := []struct {
 		name string
 		ctx  context.Context
@@ -101,7 +104,7 @@ func TestBenchExitCodes(t *testing.T) {
 
 // TestRunGivesUpWhenNothingMoves: somebody unbinds one of the queues, so its messages never come.
 func TestRunGivesUpWhenNothingMoves(t *testing.T) {
-	broker := startServer(t)
+	broker := startServer(t, smallSegment)
 	w, _ := findWorkload("fanout-10")
 	w = tiny(w)
 	m := measurement{workload: w, target: broker, patience: time.Second}

@@ -8,10 +8,10 @@ import (
 	"github.com/millrace-mq/millrace/server"
 )
 
-// startServer runs a server in this process until the test ends.
-func startServer(tb testing.TB) target {
+// startServer runs a server in this process until the test ends; a segmentSize of 0 is the default.
+func startServer(tb testing.TB, segmentSize int64) target {
 	tb.Helper()
-	s, err := server.Open(server.Config{Data: tb.TempDir(), Listen: "127.0.0.1:0"})
+	s, err := server.Open(server.Config{Data: tb.TempDir(), Listen: "127.0.0.1:0", SegmentSize: segmentSize})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func BenchmarkWholePath(b *testing.B) {
 		b.Run(w.Name, func(b *testing.B) {
 			b.StopTimer()
 			w.Messages = b.N
-			m := measurement{workload: w, target: startServer(b), patience: defaultPatience, meter: &benchmarkMeter{b: b}}
+			m := measurement{workload: w, target: startServer(b, 0), patience: defaultPatience, meter: &benchmarkMeter{b: b}}
 			results, err := m.run(b.Context())
 			if err != nil {
 				b.Fatal(err)
