@@ -160,7 +160,6 @@ func (b *Broker) replay(from segment.LSN) error {
 		case segment.KindCatalogue:
 			if catalogue {
 				err = eachInCatalogue(r.Payload(), func(entry []byte) error { return b.applyEntry(entry, r.LSN()) })
-				b.suspectAll()
 			}
 			if err == nil {
 				continue // more of the catalogue may follow
@@ -185,16 +184,6 @@ func (b *Broker) replay(from segment.LSN) error {
 		}
 	}
 	return cursor.Err()
-}
-
-// suspectAll opens the horizons of all queues: those written before the log's present beginning are gone
-// with it, so any message may have been handed out, unless the log says otherwise further on (ACK-07).
-func (b *Broker) suspectAll() {
-	for _, vh := range b.hosts() {
-		for _, q := range vh.state.byID {
-			q.Entries().SetHorizon(^segment.LSN(0))
-		}
-	}
 }
 
 // unneeded reports whether a change could not be applied because the view is already past it: the
