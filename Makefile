@@ -76,5 +76,5 @@ crash: ## kill and restart the broker CRASH times under load and check what clie
 	go test -run Crash -count 1 -timeout 60m -v ./cmd/millrace -args -crash.rounds=$(CRASH) $(ARGS)
 
 .PHONY: clients
-clients: build ## stock clients of other languages against a broker
+clients: ## stock clients of other languages against a broker
 	tools/clients/run

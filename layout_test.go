@@ -193,6 +193,26 @@ func TestEveryClauseCitedIsExplained(t *testing.T) {
 	}
 }
 
+func TestReadmeNamesEveryFlagOfServe(t *testing.T) {
+	source, err := os.ReadFile("cmd/millrace/serve.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile(`flags\.\w+\((?:&\w+, )?"([a-z-]+)"`).FindAllSubmatch(source, -1)
+	if len(flags) == 0 {
+		t.Fatal("no flag found: this test looks for the wrong thing")
+	}
+	for _, flag := range flags {
+		if row := "| `--" + string(flag[1]) + "` |"; !bytes.Contains(readme, []byte(row)) {
+			t.Errorf("README.md has no row %q in its table of flags", row)
+		}
+	}
+}
+
 // goFile is one file of ours. path and dir are relative to the repository, with slashes.
 type goFile struct {
 	path, dir string
