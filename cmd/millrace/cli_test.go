@@ -251,8 +251,9 @@ func storeOneMessage(t *testing.T) (dir string) {
 	return b.Dir
 }
 
-// A damaged header is told, and costs nothing: the records vouch for themselves.
-func TestDamagedSegmentHeaderLosesNoMessage(t *testing.T) {
+// A damaged header stops the start until somebody says --repair, and costs
+// nothing then: the records vouch for themselves.
+func TestDamagedSegmentHeaderIsRepairedOnDemand(t *testing.T) {
 	t.Parallel()
 	needsProcess(t)
 	for name, offset := range map[string]int{"magic": 0, "version": 8, "epoch": 40, "base": 48} {
@@ -261,11 +262,18 @@ func TestDamagedSegmentHeaderLosesNoMessage(t *testing.T) {
 			dir := storeOneMessage(t)
 			segment := firstSegment(t, dir)
 			editFile(t, segment, func(data []byte) { data[offset] ^= 0xFF })
-			b := startBroker(t, dir)
-			b.connect(t).wantBodies("q", "kept")
-			if log := b.stderr.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, filepath.Base(segment)) {
-				t.Errorf("the damage is not told:\n%s", log)
+			before := snapshot(t, filepath.Join(dir, "log"))
+			for range 2 {
+				got := millrace(t, append(serveArgs(dir), "--log-level", "error")...)
+				got.wantRefusal(t, 1, segment, "header is damaged", "--repair")
 			}
+			if after := snapshot(t, filepath.Join(dir, "log")); after != before {
+				t.Errorf("the refused start changed the log:\n%s\nwas\n%s", after, before)
+			}
+			b := startBroker(t, dir, "--repair")
+			b.connect(t).wantReady("q", 1)
+			b = b.restart(t) // now without
+			b.connect(t).wantBodies("q", "kept")
 		})
 	}
 }

@@ -84,7 +84,6 @@ type ledger struct {
 		sent     [publishers + 1][]sentMessage // by publisher; sequence-1
 		queues   map[string]*queueLedger
 		unmarked map[int]bool // rounds whose deliveries may come again without a mark
-		before   int          // and all rounds up to this one
 		faults   []string
 		counters counters
 	}
@@ -196,7 +195,7 @@ func (l *ledger) deliver(queue string, id messageID, redelivered bool) {
 		l.faultLocked("%s: transient %v survived from round %d", queue, id, sent.round)
 	case entry.acked == l.mu.round:
 		l.faultLocked("%s: %v came back after its ack, without a restart", queue, id)
-	case entry.seen > 0 && !redelivered && !l.mu.unmarked[entry.seen] && entry.seen > l.mu.before:
+	case entry.seen > 0 && !redelivered && !l.mu.unmarked[entry.seen]:
 		l.faultLocked("%s: %v came again without being marked as redelivered (seen in round %d)", queue, id, entry.seen)
 	case entry.seen == 0 && page.queue.ordered && id.sequence < page.newest[id.publisher]:
 		l.faultLocked("%s: %v came first after message %d", queue, id, page.newest[id.publisher])
@@ -265,18 +264,12 @@ func (l *ledger) stoppedCleanly() {
 	}
 }
 
-// flagsLost is told when the round ended with damage to what tells of its deliveries.
+// flagsLost is told when the round ended with damage to what tells of its
+// deliveries.
 func (l *ledger) flagsLost() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.unmarked[l.mu.round] = true
-}
-
-// allFlagsLost is told when what is known of all deliveries so far went.
-func (l *ledger) allFlagsLost() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.before = l.mu.round
 }
 
 // result returns the sums and the broken rules so far.

@@ -40,12 +40,6 @@ func TestNoConfirmedMessageIsLostInCrashes(t *testing.T) {
 	run.finalRound()
 }
 
-// flagsSurviveIndexLoss is what the ledger's rule on redeliveries should
-// have: a log that has been shortened no longer holds the horizons that tell
-// of them, so today they go with the index. Losing the index should cost
-// time and nothing else.
-const flagsSurviveIndexLoss = false
-
 // crashRun is the crash test's state over all rounds.
 type crashRun struct {
 	t        *testing.T
@@ -152,14 +146,11 @@ func (r *crashRun) end(b *Broker, load *crashLoad) {
 			if err := damageTail(r.dir, r.ledger.lastConfirmed(), tailDamages[damage], r.random); err != nil {
 				r.t.Fatal(err)
 			}
-			r.ledger.allFlagsLost()
+			r.ledger.flagsLost()
 		}
 	}
 	if deleteIndex {
 		r.inject("index deleted")
-		if !flagsSurviveIndexLoss {
-			r.ledger.allFlagsLost()
-		}
 		if err := os.RemoveAll(filepath.Join(r.dir, "index")); err != nil {
 			r.t.Fatal(err)
 		}
