@@ -127,8 +127,11 @@ func (ch *channel) handle(f amqp.Frame) error {
 		return nil
 	}
 	// All others see what was staged before them, and are answered in order (CHAN-05).
-	if err := ch.conn.flush(); err != nil || ch.closing {
+	if err := ch.conn.flush(); err != nil {
 		return err
+	}
+	if ch.closing {
+		return ch.conn.frameWhileChannelCloses(ch, f)
 	}
 	return ch.method(m)
 }

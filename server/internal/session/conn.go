@@ -260,6 +260,7 @@ func (c *conn) closeConnection(e *amqp.Error) error {
 	if c.client != nil {
 		c.client.Flush() // what came before the fault counts (ERR-05); its own faults do not matter now
 	}
+	c.closeChannels() // nobody else should wait for an answer that may never come
 	c.out.method(0, e.ConnectionClose())
 	c.state = closing
 	wait := closeOkTimeout
