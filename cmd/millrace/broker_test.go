@@ -154,6 +154,7 @@ func (b *Broker) finish(t testing.TB) {
 		if code := b.Stop(); code != 0 {
 			t.Errorf("clean stop: exit code %d", code)
 		}
+		b.verifyLog(t)
 	}
 	text := b.stderr.String()
 	if fault := processFault(text); fault != "" {
@@ -161,6 +162,14 @@ func (b *Broker) finish(t testing.TB) {
 	}
 	if t.Failed() {
 		t.Logf("stderr of the broker:\n%s", text)
+	}
+}
+
+// verifyLog runs the checker that operators have on what the broker left.
+func (b *Broker) verifyLog(t testing.TB) {
+	t.Helper()
+	if out, err := exec.Command(b.cmd.Path, "log", "verify", "--data", b.Dir).CombinedOutput(); err != nil {
+		t.Errorf("log verify: %v\n%s", err, out)
 	}
 }
 

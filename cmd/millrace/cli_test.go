@@ -182,6 +182,23 @@ func TestDataFolderHasOneUser(t *testing.T) {
 	startBroker(t, b.Dir) // what a killed process leaves locks nobody out
 }
 
+func TestLogVerifyNamesTheDamage(t *testing.T) {
+	t.Parallel()
+	needsProcess(t)
+	dir := storeOneMessage(t)
+	if got := millrace(t, "log", "verify", "--data", dir); got.code != 0 || got.stderr != "" {
+		t.Fatalf("of a sound log: %+v", got)
+	}
+	segment := firstSegment(t, dir)
+	editFile(t, segment, func(data []byte) { data[bytes.LastIndex(data, []byte("kept"))] ^= 1 })
+	if got := millrace(t, "log", "verify", "--data", dir); got.code != 1 || !strings.Contains(got.stdout+got.stderr, filepath.Base(segment)) {
+		t.Errorf("of a damaged log: %+v", got)
+	}
+	if got := millrace(t, "log", "verify", "--data", filepath.Join(dir, "nothing here")); got.code == 0 || got.stderr == "" {
+		t.Errorf("of no log: %+v", got)
+	}
+}
+
 // Data that cannot be used is refused, and left as it is.
 func TestUnusableDataIsRefused(t *testing.T) {
 	t.Parallel()
