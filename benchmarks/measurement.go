@@ -42,8 +42,8 @@ func (m *measurement) run(ctx context.Context) ([]Result, error) {
 	}
 	m.progress = newProgress(expected)
 	results, err := m.phases(ctx)
-	if err != nil && len(results) == 0 {
-		return nil, err
+	if err != nil && (len(results) == 0 || ctx.Err() != nil) {
+		return nil, err // interrupted: what has not come yet is not lost
 	}
 	last := &results[len(results)-1]
 	last.Faults.add(m.audit())

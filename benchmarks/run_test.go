@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -128,6 +129,15 @@ func TestRunGivesUpWhenNothingMoves(t *testing.T) {
 	}
 	if len(results) != 1 || results[0].Faults != (Faults{Lost: 500}) {
 		t.Errorf("results %+v", results)
+	}
+}
+
+func TestInterruptedRunLosesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	w, _ := findWorkload("confirm-1k")
+	m := measurement{workload: w, target: startServer(t, smallSegment), patience: defaultPatience, meter: hook{cancel}}
+	if results, err := m.run(ctx); !errors.Is(err, context.Canceled) || len(results) > 0 {
+		t.Errorf("%+v, %v", results, err)
 	}
 }
 
