@@ -22,11 +22,12 @@ const patience = 20 * time.Second
 
 // server is a broker with the sessions that a test starts on it.
 type server struct {
-	t       testing.TB
-	cfg     session.Config
-	broker  *broker.Broker
-	stopper session.Stopper
-	running sync.WaitGroup
+	t        testing.TB
+	cfg      session.Config
+	broker   *broker.Broker
+	stopper  session.Stopper
+	running  sync.WaitGroup
+	patience time.Duration // of its peers
 }
 
 // newServer opens a broker that lasts as long as the test.
@@ -36,7 +37,7 @@ func newServer(t testing.TB) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, broker: b, cfg: session.Config{AuthFailureDelay: -1, Version: "0.0-test"}.WithDefaults()}
+	s := &server{t: t, broker: b, cfg: session.Config{AuthFailureDelay: -1, Version: "0.0-test"}.WithDefaults(), patience: patience}
 	t.Cleanup(func() {
 		s.running.Wait()
 		if err := b.Close(); err != nil {
@@ -53,7 +54,7 @@ func (s *server) dial(t testing.TB) *peer { return s.dialFrom(t, nil) }
 func (s *server) dialFrom(t testing.TB, from net.Addr) *peer {
 	t.Helper()
 	mine, theirs := net.Pipe()
-	p := &peer{t: t, nc: mine, ended: make(chan struct{})}
+	p := &peer{t: t, nc: mine, ended: make(chan struct{}), patience: s.patience}
 	p.in.changed = make(chan struct{})
 	go p.read()
 	if from != nil {
@@ -88,9 +89,10 @@ func (c remoteConn) RemoteAddr() net.Addr { return c.from }
 
 // peer is a client that is scripted frame by frame: it sends what it is told to, and expects.
 type peer struct {
-	t     testing.TB
-	nc    net.Conn
-	ended chan struct{} // closed when the session has returned
+	t        testing.TB
+	nc       net.Conn
+	ended    chan struct{} // closed when the session has returned
+	patience time.Duration
 
 	in struct {
 		sync.Mutex
@@ -120,7 +122,7 @@ func (p *peer) read() {
 
 // raw sends octets as they are. A server that hangs up while we send is no fault of the test.
 func (p *peer) raw(octets []byte) {
-	p.nc.SetWriteDeadline(time.Now().Add(patience))
+	p.nc.SetWriteDeadline(time.Now().Add(p.patience))
 	p.nc.Write(octets)
 }
 
@@ -159,7 +161,7 @@ func (p *peer) publishAs(channel uint16, m *amqp.BasicPublish, properties amqp.P
 // next waits for n octets at least and gives all there are to take, which returns how many it took.
 func (p *peer) next(what string, take func([]byte) int) {
 	p.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(p.patience)
 	for {
 		p.in.Lock()
 		n, err, changed := take(p.in.octets), p.in.err, p.in.changed
@@ -174,7 +176,7 @@ func (p *peer) next(what string, take func([]byte) int) {
 		select {
 		case <-changed:
 		case <-deadline:
-			p.t.Fatalf("no %s within %v\n%s", what, patience, p.script.String())
+			p.t.Fatalf("no %s within %v\n%s", what, p.patience, p.script.String())
 		}
 	}
 }
@@ -283,7 +285,7 @@ func (p *peer) get(channel uint16, queue string) (m *amqp.BasicGetOk, header amq
 // expectEnd waits for the server to hang up, with nothing more to say.
 func (p *peer) expectEnd() {
 	p.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(p.patience)
 	for {
 		p.in.Lock()
 		octets, err, changed := bytes.Clone(p.in.octets), p.in.err, p.in.changed
