@@ -49,11 +49,13 @@ func describeField(name string, value any) string {
 // words writes a Go name as the protocol does.
 func words(name string) string {
 	var out strings.Builder
-	for i, r := range name {
-		if unicode.IsUpper(r) && i > 0 {
+	before := 'A'
+	for _, r := range name {
+		if unicode.IsUpper(r) && unicode.IsLower(before) {
 			out.WriteByte('-')
 		}
 		out.WriteRune(unicode.ToLower(r))
+		before = r
 	}
 	return out.String()
 }

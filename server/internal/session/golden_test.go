@@ -1,0 +1,191 @@
+package session_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+)
+
+var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
+
+// transcripts are conversations to be read: each becomes a file in testdata, with what the client (C) and
+// the server (S) send on which channel.
+var transcripts = []struct {
+	file, about string
+	play        func(*server, *peer)
+}{
+	{"handshake", "A connection and a channel are opened and closed.", func(_ *server, p *peer) {
+		p.handshake()
+		p.openChannel(1)
+		p.send(1, &amqp.ChannelClose{ReplyCode: amqp.ReplySuccess, ReplyText: "done"})
+		p.expect(1, &amqp.ChannelCloseOk{})
+		p.send(0, &amqp.ConnectionClose{ReplyCode: amqp.ReplySuccess, ReplyText: "bye"})
+		p.expect(0, &amqp.ConnectionCloseOk{})
+		p.expectEnd()
+	}},
+	{"login-refused", "The password is wrong, and the client can be told so.", func(_ *server, p *peer) {
+		p.header()
+		p.send(0, plain("guest", "wrong"))
+		p.expectConnectionClose(closed{amqp.AccessRefused, 0, "*"})
+	}},
+	{"publish-get", "A message goes in through an exchange and is taken by basic.get.", func(_ *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.ExchangeDeclare{Exchange: "orders", Type: "topic"}, &amqp.QueueDeclare{Queue: "eu", Exclusive: true},
+			&amqp.QueueBind{Queue: "eu", Exchange: "orders", RoutingKey: "eu.#"})
+		p.expect(1, &amqp.ExchangeDeclareOk{}, &amqp.QueueDeclareOk{Queue: "eu"}, &amqp.QueueBindOk{})
+		p.publishAs(1, &amqp.BasicPublish{Keys: amqp.MakeKeys("orders", "eu.de.1")},
+			amqp.Properties{ContentType: "text/plain", Headers: amqp.Table{"tries": int32(1)}}, "one")
+		p.publish(1, "orders", "us.1", "lost")
+		p.get(1, "eu")
+		p.send(1, &amqp.BasicReject{DeliveryTag: 1, Requeue: true})
+		p.get(1, "eu")
+		p.send(1, &amqp.BasicAck{DeliveryTag: 2}, &amqp.BasicGet{Queue: []byte("eu")})
+		p.expect(1, &amqp.BasicGetEmpty{})
+	}},
+	{"consume", "Two consumers of one channel take turns, one of them with a prefetch of one.", func(_ *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.QueueDeclare{Queue: "jobs", AutoDelete: true}, &amqp.BasicQos{PrefetchCount: 1}, &amqp.BasicConsume{ConsumerTag: "one"},
+			&amqp.BasicQos{}, &amqp.BasicConsume{ConsumerTag: "any"})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "jobs"}, &amqp.BasicQosOk{}, &amqp.BasicConsumeOk{ConsumerTag: "one"},
+			&amqp.BasicQosOk{}, &amqp.BasicConsumeOk{ConsumerTag: "any"})
+		for _, body := range []string{"a", "b", "c", "d"} {
+			p.publish(1, "", "jobs", body)
+		}
+		p.expectDeliveries(1, "one:1:a", "any:2:b", "any:3:c", "any:4:d")
+		p.send(1, &amqp.BasicNack{DeliveryTag: 1, Requeue: true})
+		p.expectDeliveries(1, "one:5:a+")
+		p.send(1, &amqp.BasicAck{DeliveryTag: 5, Multiple: true}, &amqp.BasicCancel{ConsumerTag: "one"}, &amqp.BasicCancel{ConsumerTag: "any"})
+		p.expect(1, &amqp.BasicCancelOk{ConsumerTag: "one"}, &amqp.BasicCancelOk{ConsumerTag: "any"})
+		p.send(1, &amqp.QueueDeclare{Queue: "jobs", Passive: true}) // went with its last consumer
+		p.expectChannelClose(1, closed{amqp.NotFound, amqp.QueueDeclareID, "*"})
+	}},
+	{"confirms", "A publisher is told that its messages are safe, and of one that went nowhere.", func(_ *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.QueueDeclare{Queue: "safe", Durable: true}, &amqp.ConfirmSelect{})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "safe"}, &amqp.ConfirmSelectOk{})
+		p.publishAs(1, &amqp.BasicPublish{Keys: amqp.MakeKeys("", "safe")}, amqp.Properties{DeliveryMode: amqp.Persistent}, "kept")
+		p.expect(1, &amqp.BasicAck{DeliveryTag: 1})
+		p.publishAs(1, &amqp.BasicPublish{Keys: amqp.MakeKeys("", "nowhere"), Mandatory: true}, amqp.Properties{MessageID: "7"}, "returned")
+		p.content(1, p.method("basic.return", 1))
+		p.expect(1, &amqp.BasicAck{DeliveryTag: 2})
+	}},
+	{"channel-error", "A channel fails, the other goes on, and the number serves again.", func(_ *server, p *peer) {
+		open(p)
+		p.openChannel(2)
+		p.send(1, &amqp.QueueDeclare{Queue: "missing", Passive: true})
+		p.expectChannelClose(1, closed{amqp.NotFound, amqp.QueueDeclareID, "*"})
+		p.expectNothing(2)
+		p.openChannel(1)
+		p.send(1, &amqp.BasicAck{DeliveryTag: 9})
+		p.expectChannelClose(1, closed{amqp.PreconditionFailed, amqp.BasicAckID, "*"})
+	}},
+	{"connection-error", "A method where the body of a message is due ends the connection.", func(_ *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.BasicPublish{Keys: amqp.MakeKeys("", "q")}, &amqp.QueueDeclare{Queue: "q"})
+		p.expectConnectionClose(closed{amqp.UnexpectedFrame, amqp.BasicPublishID, "*"})
+	}},
+	{"queue-deleted", "A consumer is told that another connection has deleted its queue.", func(s *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.QueueDeclare{Queue: "doomed"}, &amqp.BasicConsume{Queue: "doomed"})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "doomed"})
+		started, _ := p.method("basic.consume-ok", 1).(*amqp.BasicConsumeOk)
+		other := s.connect(p.t)
+		other.send(1, &amqp.QueueDelete{Queue: "doomed"})
+		other.expect(1, &amqp.QueueDeleteOk{})
+		p.expect(1, &amqp.BasicCancel{ConsumerTag: started.ConsumerTag, NoWait: true})
+	}},
+	{"exclusive", "A queue of one connection is out of reach for another, until the first has gone.", func(s *server, p *peer) {
+		owner := s.connect(p.t)
+		owner.send(1, &amqp.QueueDeclare{Queue: "private", Exclusive: true})
+		owner.expect(1, &amqp.QueueDeclareOk{Queue: "private"})
+		open(p)
+		p.send(1, &amqp.QueueDeclare{Queue: "private", Exclusive: true})
+		p.expectChannelClose(1, closed{amqp.ResourceLocked, amqp.QueueDeclareID, "*"})
+		p.openChannel(1)
+		owner.send(0, &amqp.ConnectionClose{ReplyCode: amqp.ReplySuccess})
+		owner.expect(0, &amqp.ConnectionCloseOk{})
+		p.send(1, &amqp.QueueDeclare{Queue: "private", Exclusive: true})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "private"})
+	}},
+	{"transaction", "Two messages and an ack take effect together; a rollback forgets the rest.", func(_ *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.QueueDeclare{Queue: "ledger", Exclusive: true}, &amqp.TxSelect{})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "ledger"}, &amqp.TxSelectOk{})
+		p.publish(1, "", "ledger", "debit")
+		p.publish(1, "", "ledger", "credit")
+		p.send(1, &amqp.QueueDeclare{Queue: "ledger", Passive: true}, &amqp.TxCommit{}, &amqp.QueueDeclare{Queue: "ledger", Passive: true})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "ledger"}, &amqp.TxCommitOk{}, &amqp.QueueDeclareOk{Queue: "ledger", MessageCount: 2})
+		p.get(1, "ledger")
+		p.send(1, &amqp.BasicAck{DeliveryTag: 1}, &amqp.TxRollback{}, &amqp.BasicReject{DeliveryTag: 1, Requeue: true}, &amqp.TxCommit{})
+		p.expect(1, &amqp.TxRollbackOk{}, &amqp.TxCommitOk{})
+		p.get(1, "ledger")
+	}},
+	{"recover", "Everything unsettled is delivered again.", func(_ *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.QueueDeclare{Queue: "again", Exclusive: true}, &amqp.BasicConsume{ConsumerTag: "c"})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "again"}, &amqp.BasicConsumeOk{ConsumerTag: "c"})
+		p.publish(1, "", "again", "a")
+		p.publish(1, "", "again", "b")
+		p.expectDeliveries(1, "c:1:a", "c:2:b")
+		p.send(1, &amqp.BasicAck{DeliveryTag: 1}, &amqp.BasicRecover{Requeue: true})
+		p.expect(1, &amqp.BasicRecoverOk{})
+		p.expectDeliveries(1, "c:3:b+")
+	}},
+}
+
+// open is the handshake, which only its own transcript shows.
+func open(p *peer) {
+	p.handshake()
+	p.openChannel(1)
+	p.script.Reset()
+}
+
+func TestTranscripts(t *testing.T) {
+	for _, transcript := range transcripts {
+		t.Run(transcript.file, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			p := s.dial(t)
+			transcript.play(s, p)
+			got := "# " + transcript.about + "\n" + p.transcript()
+			path := filepath.Join("testdata", transcript.file+".txt")
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s differs (run with -update, and read what changed):\n%s", path, firstDifference(got, string(want)))
+			}
+		})
+	}
+}
+
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return "got  " + g[i] + "\nwant " + w[i]
+		}
+	}
+	return "one is longer than the other"
+}
+
+func TestEveryTranscriptBelongsToAScenario(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != len(transcripts) {
+		t.Errorf("%d files in testdata, %d scenarios", len(files), len(transcripts))
+	}
+}
