@@ -59,6 +59,9 @@ func datasync(file *os.File) error {
 	}
 }
 
+// zeros is never written to: it costs the kernel's one zero page.
+var zeros [1 << 20]byte
+
 // allocate reserves the blocks first, which fails at once on a full disk, and then writes zeros, so
 // that no block is left in the state "reserved, not written", whose first write costs a journal
 // entry. The size grows with the zeros: a file of full size is a finished one.
@@ -67,7 +70,6 @@ func allocate(file *os.File, size int64) error {
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
-	zeros := make([]byte, min(size, 1<<20))
 	for at := int64(0); at < size; at += int64(len(zeros)) {
 		if _, err := file.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
 			return err

@@ -47,7 +47,8 @@ type Client struct {
 	exclusive []*queue.Queue // to be deleted with the connection (QUEUE-10)
 
 	// Guarded by the state lock of the virtual host.
-	pending []queue.Delivery
+	pending      []queue.Delivery
+	pendingBytes int64 // of their bodies
 	// channels are the open channels, to be resumed when the outlet has room again.
 	channels []*Channel
 
@@ -98,7 +99,8 @@ func (c *Client) Room() bool {
 }
 
 func (c *Client) hasRoom() bool {
-	return c.outlet.bytes.Load() < maxOutletBytes && c.outlet.messages.Load() < maxOutletMessages
+	return c.outlet.bytes.Load()+c.pendingBytes < maxOutletBytes &&
+		c.outlet.messages.Load()+int64(len(c.pending)) < maxOutletMessages
 }
 
 // Deliver implements [queue.Outlet].
@@ -107,16 +109,17 @@ func (c *Client) Deliver(d queue.Delivery) {
 		c.vhost.state.touched = append(c.vhost.state.touched, c)
 	}
 	c.pending = append(c.pending, d)
-	c.outlet.bytes.Add(int64(d.Size))
-	c.outlet.messages.Add(1)
+	c.pendingBytes += int64(d.Size)
 }
 
 // passOn hands the gathered deliveries to the connection. Called under the state lock, which keeps the
 // deliveries of one connection in the order of their tags.
 func (c *Client) passOn() {
+	c.outlet.bytes.Add(c.pendingBytes) // before the connection can say that it has sent them
+	c.outlet.messages.Add(int64(len(c.pending)))
 	c.sink.Deliver(c.pending)
 	clear(c.pending)
-	c.pending = c.pending[:0]
+	c.pending, c.pendingBytes = c.pending[:0], 0
 }
 
 // Sent says that the connection has sent deliveries with so many body bytes. If consumers were passed

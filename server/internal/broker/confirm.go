@@ -14,22 +14,23 @@ type confirmer struct {
 		sync.Mutex
 		waiters []*Client
 	}
+	walked []*Client // the list being walked; the syncer's alone
 }
 
 // synced is called by the log's syncer after the watermark has moved.
 func (f *confirmer) synced(lsn segment.LSN) {
 	f.mu.Lock()
-	waiters := f.mu.waiters
-	f.mu.waiters = nil
-	for _, c := range waiters {
+	f.walked, f.mu.waiters = f.mu.waiters, f.walked[:0]
+	for _, c := range f.walked {
 		c.listed = false
 	}
 	f.mu.Unlock()
-	for _, c := range waiters {
+	for _, c := range f.walked {
 		if c.confirmTo(lsn) {
 			f.list(c)
 		}
 	}
+	clear(f.walked)
 }
 
 func (f *confirmer) list(c *Client) {

@@ -3,7 +3,6 @@ package session
 import (
 	"bytes"
 	"errors"
-	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/broker"
@@ -50,6 +49,20 @@ func (c *conn) openChannel(f amqp.Frame) error {
 	return nil
 }
 
+// channel finds a channel, nil if the number is free.
+func (c *conn) channel(number uint16) *channel {
+	if c.recent == nil || c.recent.Number != number {
+		c.recent = c.channels[number]
+	}
+	return c.recent
+}
+
+// dropChannel makes a channel's number free.
+func (c *conn) dropChannel(number uint16) {
+	delete(c.channels, number)
+	c.recent = nil
+}
+
 // closeChannel sends channel.close (ERR-03) and gives back what the channel held. What came before the
 // fault takes effect (ERR-05).
 func (c *conn) closeChannel(e *channelError) error {
@@ -72,7 +85,7 @@ func (c *conn) frameWhileChannelCloses(ch *channel, f amqp.Frame) error {
 	}
 	switch id := amqp.PeekMethod(f.Payload); id {
 	case amqp.ChannelCloseOkID:
-		delete(c.channels, ch.Number)
+		c.dropChannel(ch.Number)
 	case amqp.ChannelCloseID: // both sides closed at once
 		c.out.method(ch.Number, &amqp.ChannelCloseOk{})
 	case amqp.ChannelOpenID:
@@ -183,7 +196,7 @@ func (ch *channel) publishContent() error {
 		}
 	}
 	p := &ch.conn.ready
-	ch.content.publication(p, time.Now())
+	ch.content.publication(p, ch.conn.now)
 	routed, err := ch.Publish(p)
 	if err == nil && !routed && ch.content.method.Mandatory {
 		ch.sendBack(p)

@@ -30,7 +30,9 @@ type conn struct {
 	in       input
 	state    state
 	channels map[uint16]*channel
-	open     int // channels that count against channelMax: those not waiting for close-ok
+	recent   *channel // the channel used last, nil or in channels
+	now      int64    // when the buffer being handled was read, in ms: one look at the clock serves all of it
+	open     int      // channels that count against channelMax: those not waiting for close-ok
 	user     *broker.User
 	features features
 	deaf     bool // a frame was malformed: where the next one begins is unknown
@@ -116,6 +118,7 @@ func (c *conn) read() error {
 		if err := c.in.fill(c.net); err != nil {
 			return err
 		}
+		c.now = time.Now().UnixMilli()
 		if err := c.handleInput(); err != nil {
 			return err
 		}
@@ -180,6 +183,9 @@ func (c *conn) flush() error {
 
 // settled closes the channels that settled what they do not hold; other errors it returns.
 func (c *conn) settled(err error) error {
+	if err == nil {
+		return nil
+	}
 	var failed broker.SettleErrors
 	if !errors.As(err, &failed) {
 		return err
@@ -209,7 +215,7 @@ func (c *conn) frame(f amqp.Frame) error {
 	if c.state != running {
 		return errEnd // CONN-09
 	}
-	ch := c.channels[f.Channel]
+	ch := c.channel(f.Channel)
 	if ch == nil {
 		return c.openChannel(f)
 	}
@@ -343,7 +349,7 @@ func (c *conn) closeChannels() {
 		if !ch.closing {
 			ch.release()
 		}
-		delete(c.channels, number)
+		c.dropChannel(number)
 	}
 	c.client.Close()
 }

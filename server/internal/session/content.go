@@ -1,8 +1,6 @@
 package session
 
 import (
-	"time"
-
 	"github.com/valyala/bytebufferpool"
 
 	"github.com/millrace-mq/millrace/server/amqp"
@@ -107,9 +105,9 @@ func (c *content) keep() {
 }
 
 // publication describes the whole content to the broker, borrowing from it.
-func (c *content) publication(p *broker.Publication, now time.Time) {
+func (c *content) publication(p *broker.Publication, now int64) {
 	*p = broker.Publication{
-		Keys: c.method.Keys, Header: c.header, Body: c.pieces, Time: now.UnixMilli(),
+		Keys: c.method.Keys, Header: c.header, Body: c.pieces, Time: now,
 	}
 	if c.kept != nil {
 		c.pieces = append(c.pieces[:0], c.kept.B)

@@ -75,7 +75,7 @@ func (ch *channel) replyUnless(noWait bool, m amqp.Method) {
 // close answers channel.close (ERR-06).
 func (ch *channel) close() error {
 	ch.release()
-	delete(ch.conn.channels, ch.Number)
+	ch.conn.dropChannel(ch.Number)
 	ch.conn.open--
 	ch.reply(&amqp.ChannelCloseOk{})
 	return nil

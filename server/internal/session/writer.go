@@ -22,6 +22,7 @@ type writer struct {
 	splices []splice
 	spliced int
 	vectors net.Buffers
+	unsent  net.Buffers // scratch of send
 
 	messages int   // deliveries gathered
 	bytes    int64 // of their bodies
@@ -181,8 +182,8 @@ func (w *writer) send() error {
 		from = s.at
 	}
 	w.vectors = append(w.vectors, w.buf[from:])
-	vectors := w.vectors // WriteTo consumes its receiver
-	_, err := vectors.WriteTo(w.conn.net)
+	w.unsent = w.vectors // WriteTo consumes its receiver
+	_, err := w.unsent.WriteTo(w.conn.net)
 	clear(w.vectors)
 	return err
 }
