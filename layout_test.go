@@ -135,15 +135,33 @@ func TestNoTestSleeps(t *testing.T) {
 	}
 }
 
-// bubbles returns the calls of synctest.Test.
-func bubbles(file *ast.File) (calls []ast.Node) {
+// bubbles returns the calls of synctest.Test, and of functions of the file that make one.
+func bubbles(file *ast.File) []ast.Node {
+	fake := calls(file, func(call *ast.CallExpr) bool { return isCall(call, "synctest", "Test") })
+	for _, declaration := range file.Decls {
+		opener, ok := declaration.(*ast.FuncDecl)
+		if !ok || opener.Recv != nil || !slices.ContainsFunc(fake, func(c ast.Node) bool {
+			return opener.Pos() <= c.Pos() && c.End() <= opener.End()
+		}) {
+			continue
+		}
+		fake = append(fake, calls(file, func(call *ast.CallExpr) bool {
+			name, ok := call.Fun.(*ast.Ident)
+			return ok && name.Name == opener.Name.Name
+		})...)
+	}
+	return fake
+}
+
+// calls returns the calls in a file that are wanted.
+func calls(file *ast.File, wanted func(*ast.CallExpr) bool) (found []ast.Node) {
 	ast.Inspect(file, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallExpr); ok && isCall(call, "synctest", "Test") {
-			calls = append(calls, call)
+		if call, ok := n.(*ast.CallExpr); ok && wanted(call) {
+			found = append(found, call)
 		}
 		return true
 	})
-	return calls
+	return found
 }
 
 func isCall(call *ast.CallExpr, pkg, name string) bool {

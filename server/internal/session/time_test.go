@@ -44,7 +44,7 @@ func TestHandshakeMustEndInTime(t *testing.T) { // HDR-05
 			p.header()
 			go func() {
 				for _, octet := range encode(0, plain("guest", "guest")) {
-					time.Sleep(time.Second)
+					<-time.After(time.Second) // of the bubble that begin is called in
 					p.raw([]byte{octet})
 				}
 			}()
@@ -222,9 +222,11 @@ func TestStopSpeaksToEveryoneAndWaitsForNobodyLong(t *testing.T) { // 4.5
 		<-stuck
 		wantAfter(t, "the one that does not ended", start, time.Second, 10*time.Second)
 
+		start = time.Now()
 		late := s.dial(t) // whoever comes now is told at once
 		late.method("connection.close", 0)
 		late.expectEnd()
 		s.running.Wait()
+		wantAfter(t, "the one that came late ended", start, 0, 0)
 	})
 }
