@@ -84,11 +84,14 @@ func (s *Stopper) remove(c *conn) {
 	delete(s.mu.conns, c)
 }
 
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
 // stop sends the last word and makes the reader return. What the client sent and was not read yet is
 // lost to it: nobody confirmed it. A client that does not even take the last word is cut off.
 func (c *conn) stop() {
 	c.stopping.Store(true)
 	time.AfterFunc(lastWordTimeout, func() { c.net.Close() })
 	c.out.method(0, amqp.Errorf(amqp.ConnectionForced, 0, "broker forced connection closure with reason 'shutdown'").ConnectionClose())
-	c.net.SetReadDeadline(time.Unix(1, 0))
+	c.net.SetReadDeadline(longAgo)
 }

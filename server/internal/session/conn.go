@@ -113,7 +113,7 @@ const (
 
 // read reads and handles frames until the connection ends.
 func (c *conn) read() error {
-	c.net.SetReadDeadline(time.Now().Add(c.cfg.HandshakeTimeout)) // HDR-05
+	c.setReadDeadline(time.Now().Add(c.cfg.HandshakeTimeout)) // HDR-05
 	for {
 		if err := c.in.fill(c.net); err != nil {
 			return err
@@ -273,7 +273,7 @@ func (c *conn) closeConnection(e *amqp.Error) error {
 	if c.heartbeat > 0 {
 		wait = min(wait, c.heartbeat)
 	}
-	c.net.SetReadDeadline(time.Now().Add(wait))
+	c.setReadDeadline(time.Now().Add(wait))
 	return nil
 }
 
@@ -307,19 +307,25 @@ func (c *conn) frameWhileClosing(f amqp.Frame) error {
 	return nil
 }
 
+// setReadDeadline moves the read deadline. Once the server shuts down it stays in the past: stop sets it
+// after it has said so, and whoever sets another one looks whether that has been said.
+func (c *conn) setReadDeadline(t time.Time) {
+	c.net.SetReadDeadline(t)
+	if c.stopping.Load() {
+		c.net.SetReadDeadline(longAgo)
+	}
+}
+
 // extendDeadline gives the peer time for its next octet: two and a half heartbeats, and for ever
 // without heartbeats (CONN-17). Setting a deadline costs about as much as reading a small message, so
 // it is done once in half a heartbeat.
 func (c *conn) extendDeadline() {
-	if c.state != running || c.stopping.Load() {
-		return
-	}
-	if c.heartbeat == 0 {
+	if c.state != running || c.heartbeat == 0 {
 		return
 	}
 	if deadline := time.Now().Add(c.heartbeat * 5 / 2); deadline.Sub(c.deadline) > c.heartbeat/2 {
 		c.deadline = deadline
-		c.net.SetReadDeadline(deadline)
+		c.setReadDeadline(deadline)
 	}
 }
 
