@@ -25,7 +25,7 @@ func BenchmarkPush(b *testing.B) {
 		if lsn++; lsn%(1<<20) == 0 {
 			q = s.NewQueue(1) // memory, not time, is short
 		}
-		q.Push(lsn, 100, false)
+		q.Push(Item{LSN: lsn, Size: 100})
 	}
 }
 
@@ -38,7 +38,7 @@ func BenchmarkPushNextSettle(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				lsn++
-				q.Push(lsn, 100, false)
+				q.Push(Item{LSN: lsn, Size: 100})
 				e, _ := q.Next()
 				at := &positions[int(lsn)%window]
 				q.Settle(*at)
@@ -65,7 +65,7 @@ func BenchmarkSettleRangeOfOne(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		lsn++
-		q.Push(lsn+100_000, 100, false)
+		q.Push(Item{LSN: lsn + 100_000, Size: 100})
 		q.SettleRange(lsn, lsn)
 	}
 }
@@ -84,7 +84,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 				for range pushes {
 					for _, q := range queues {
 						lsn++
-						q.Push(lsn, 100, false)
+						q.Push(Item{LSN: lsn, Size: 100})
 						if e, ok := q.Next(); ok && lsn%2 == 0 {
 							q.Settle(e.Position)
 						}

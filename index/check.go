@@ -3,14 +3,12 @@ package index
 import (
 	"errors"
 	"fmt"
-
-	"github.com/millrace-mq/millrace/segment"
 )
 
 // Check verifies the invariants of a queue against its chunks, reading those that
 // are paged out, and reports every fault. The queue stays as it is.
 func (q *Queue) Check() []error {
-	k := checker{where: fmt.Sprintf("queue %d", q.id)}
+	k := checker{where: q.id.String()}
 	var sum chunk
 	live, ready, beforeCursor := 0, 0, q.cursor != nil
 	for i, c := range q.chunks {
@@ -40,6 +38,7 @@ func (q *Queue) Check() []error {
 		k.hold(q.chunks[n-1].last <= q.last, "chunk up to %d, last pushed is %d", q.chunks[n-1].last, q.last)
 	}
 	k.hold(q.redeliveredTo <= q.last, "redelivered up to %d, last pushed is %d", q.redeliveredTo, q.last)
+	k.hold(q.sweptAt < noDeadline, "swept at %d", q.sweptAt)
 	k.resident(q)
 	return k.faults
 }
@@ -104,6 +103,7 @@ func (k *checker) chunk(q *Queue, c *chunk) {
 		k.hold(c.lowest == full.lowestLive(), "lowest live is %d, noted %d", full.lowestLive(), c.lowest)
 	}
 	k.page(&full)
+	k.deadlines(q, &full)
 	if c == q.cursor {
 		n := countBits(full.page.ready[:min(q.cursorWord, len(full.page.ready))])
 		k.hold(n == 0, "%d ready before the cursor", n)
@@ -140,6 +140,25 @@ func (k *checker) page(c *chunk) {
 		k.hold(p.transient == nil || p.transient[w]&^p.live[w] == 0, "word %d: transient, but not live", w)
 		k.hold(p.redelivered == nil || p.redelivered[w]&outside == 0, "word %d: redelivered behind the last slot", w)
 	}
+	k.hold(p.deadlines == nil || len(p.deadlines) == len(p.entries), "%d deadlines for %d slots", len(p.deadlines), len(p.entries))
+	k.hold(p.returns == nil || len(p.returns) >= n, "%d counts of returns for %d slots", len(p.returns), n)
+}
+
+// deadlines checks what Due relies on: a bound that is too high would keep an entry
+// for ever, and so would a sweep that is past it.
+func (k *checker) deadlines(q *Queue, c *chunk) {
+	p := c.page
+	if p.deadlines == nil || len(p.deadlines) < int(c.n) {
+		return
+	}
+	live, ready := p.least(p.live), p.least(p.ready)
+	k.hold(c.leastDeadline <= live, "least deadline is %d, noted %d", live, c.leastDeadline)
+	k.hold(c.due <= ready && q.due <= ready, "least deadline of the ready is %d, noted %d, of the queue %d", ready, c.due, q.due)
+	for slot, at := range p.deadlines[:c.n] {
+		k.hold(at >= 0 && at < noDeadline, "slot %d: deadline %d", slot, at)
+		missed := at != 0 && at <= q.sweptAt && c.position(slot) < q.swept && testBit(p.ready, slot)
+		k.hold(!missed, "slot %d: deadline %d was missed at %d", slot, at, q.sweptAt)
+	}
 }
 
 // Check verifies all that is stored: every value's checksum and contents, and that
@@ -147,7 +166,7 @@ func (k *checker) page(c *chunk) {
 func (s *Store) Check() []error {
 	k := checker{where: "index"}
 	seen := map[queueKey]bool{}
-	queues := map[segment.QueueID]bool{}
+	queues := map[levelID]bool{}
 	k.add(s.scan(nil, func(key, value []byte) error {
 		payload, err := openValue(key, value)
 		k.add(err)
@@ -164,7 +183,7 @@ func (s *Store) Check() []error {
 		if !ok || err != nil {
 			return nil
 		}
-		seen[at], queues[at.queue] = true, true
+		seen[at], queues[at.id] = true, true
 		k.add(at.check(key, payload))
 		return nil
 	}))
@@ -182,26 +201,26 @@ func (at queueKey) check(key, payload []byte) (err error) {
 	case kindDirectory:
 		_, err = decodeDirectory(at.number, key, payload)
 	case kindEntries:
-		_, _, err = decodeEntries(key, payload)
+		_, err = decodeEntries(key, payload)
 	case kindBitmaps:
 		_, err = decodeBitmaps(key, payload)
 	}
 	return err
 }
 
-// stored loads a queue and each of its chunks. Keys that this uses are taken out
-// of seen; those of the queue that remain belong to nothing.
-func (k *checker) stored(s *Store, id segment.QueueID, seen map[queueKey]bool) {
+// stored loads a level of a queue and each of its chunks. Keys that this uses are taken out
+// of seen; those of the level that remain belong to nothing.
+func (k *checker) stored(s *Store, id levelID, seen map[queueKey]bool) {
 	defer func(where string) { k.where = where }(k.where)
-	k.where = fmt.Sprintf("index queue %d", id)
-	q, err := s.LoadQueue(id)
+	k.where = fmt.Sprintf("index %v", id)
+	q, err := s.load(id)
 	if err != nil {
 		k.hold(!errors.Is(err, ErrNoQueue), "keys, but no meta")
 		k.add(err)
 		return
 	}
 	k.faults = append(k.faults, q.Check()...)
-	delete(seen, queueKey{queue: id, kind: kindMeta})
+	delete(seen, queueKey{id: id, kind: kindMeta})
 	for _, c := range q.chunks {
 		delete(seen, queueKey{id, kindDirectory, c.number})
 		delete(seen, queueKey{id, kindEntries, c.number})
@@ -210,6 +229,6 @@ func (k *checker) stored(s *Store, id segment.QueueID, seen map[queueKey]bool) {
 		}
 	}
 	for at := range seen {
-		k.hold(at.queue != id, "key %c of chunk %d belongs to nothing", at.kind, at.number)
+		k.hold(at.id != id, "key %c of chunk %d belongs to nothing", at.kind, at.number)
 	}
 }

@@ -34,10 +34,19 @@ func TestCheckReportsEveryFault(t *testing.T) {
 		"twice resident":    {func(q *Queue) { q.resident = append(q.resident, q.resident[0]) }, "as resident"},
 		"number":            {func(q *Queue) { q.next = 1 }, "next is 1"},
 		"lost page":         {func(q *Queue) { q.chunks[1].page = nil }, "never stored"},
+		"due late":          {func(q *Queue) { q.chunks[1].due++ }, "least deadline of the ready"},
+		"queue due late":    {func(q *Queue) { q.due = noDeadline }, "least deadline of the ready"},
+		"least too high":    {func(q *Queue) { q.chunks[1].leastDeadline++ }, "least deadline is"},
+		"swept too far":     {func(q *Queue) { q.swept, q.sweptAt = q.chunks[2].position(0), 9000 }, "was missed"},
+		"negative deadline": {func(q *Queue) { q.chunks[1].page.deadlines[0] = -1 }, "deadline -1"},
+		"fewer deadlines":   {func(q *Queue) { q.chunks[1].page.deadlines = q.chunks[1].page.deadlines[:9] }, "9 deadlines"},
+		"fewer returns":     {func(q *Queue) { q.chunks[1].page.returns = make([]uint32, 9) }, "9 counts of returns"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := openStore(t, t.TempDir()).NewQueue(1)
-			fill(q, 1, 2*chunkSlots+1500)
+			for lsn := range segment.LSN(2*chunkSlots + 1500) {
+				q.Push(Item{LSN: lsn + 1, Size: 10, Deadline: int64(lsn / 2)})
+			}
 			if faults := q.Check(); len(faults) > 0 {
 				t.Fatal(faults)
 			}
@@ -55,29 +64,34 @@ func TestContradictionsInTheStoreAreDamage(t *testing.T) {
 	type values struct {
 		meta    meta
 		dir     chunkImage
-		base    segment.LSN
-		entries []entry
+		entries slots
 		bits    bitmaps
 	}
 	for name, harm := range map[string]func(v *values){
-		"none":                    func(*values) {},
-		"meta: live":              func(v *values) { v.meta.live++ },
-		"meta: bytes":             func(v *values) { v.meta.liveBytes++ },
-		"meta: chunks":            func(v *values) { v.meta.chunks++ },
-		"meta: last":              func(v *values) { v.meta.last = 11 },
-		"meta: next":              func(v *values) { v.meta.next = 1 },
-		"meta: no next":           func(v *values) { v.meta.next = 0 },
-		"meta: redelivered":       func(v *values) { v.meta.redeliveredTo = 13 },
-		"directory: lowest":       func(v *values) { v.dir.lowest = 10 },
-		"directory: last":         func(v *values) { v.dir.last = 13; v.meta.last = 13 },
-		"directory: n":            func(v *values) { v.dir.n = 2 },
-		"directory: live":         func(v *values) { v.dir.live, v.meta.live = 3, 3 },
-		"directory: transient":    func(v *values) { v.dir.transient = 2 },
-		"directory: no bitmaps":   func(v *values) { v.dir.hasBitmaps = false },
-		"directory: bytes":        func(v *values) { v.dir.liveBytes, v.meta.liveBytes = 14, 14 },
-		"entries: base":           func(v *values) { v.base = 9 },
-		"entries: fewer":          func(v *values) { v.entries = v.entries[:2] },
-		"entries: sizes":          func(v *values) { v.entries[2].size = 8 },
+		"none":                   func(*values) {},
+		"meta: live":             func(v *values) { v.meta.live++ },
+		"meta: bytes":            func(v *values) { v.meta.liveBytes++ },
+		"meta: chunks":           func(v *values) { v.meta.chunks++ },
+		"meta: last":             func(v *values) { v.meta.last = 11 },
+		"meta: next":             func(v *values) { v.meta.next = 1 },
+		"meta: no next":          func(v *values) { v.meta.next = 0 },
+		"meta: redelivered":      func(v *values) { v.meta.redeliveredTo = 13 },
+		"directory: lowest":      func(v *values) { v.dir.lowest = 10 },
+		"directory: last":        func(v *values) { v.dir.last = 13; v.meta.last = 13 },
+		"directory: n":           func(v *values) { v.dir.n = 2 },
+		"directory: live":        func(v *values) { v.dir.live, v.meta.live = 3, 3 },
+		"directory: transient":   func(v *values) { v.dir.transient = 2 },
+		"directory: no bitmaps":  func(v *values) { v.dir.hasBitmaps = false },
+		"directory: deadline":    func(v *values) { v.dir.leastDeadline = 3 },
+		"directory: no deadline": func(v *values) { v.dir.leastDeadline = noDeadline },
+		"directory: bytes":       func(v *values) { v.dir.liveBytes, v.meta.liveBytes = 14, 14 },
+		"entries: base":          func(v *values) { v.entries.base = 9 },
+		"entries: fewer": func(v *values) {
+			v.entries.entries, v.entries.deadlines = v.entries.entries[:2], v.entries.deadlines[:2]
+		},
+		"entries: sizes":          func(v *values) { v.entries.entries[2].size = 8 },
+		"entries: deadlines":      func(v *values) { v.entries.deadlines[2] = 8 },
+		"entries: no deadlines":   func(v *values) { v.entries.deadlines = nil },
 		"bitmaps: n":              func(v *values) { v.bits.n = 4 },
 		"bitmaps: live":           func(v *values) { v.bits.live = []uint64{7} },
 		"bitmaps: other live":     func(v *values) { v.bits.live = []uint64{5} },
@@ -94,11 +108,10 @@ func TestContradictionsInTheStoreAreDamage(t *testing.T) {
 			v := values{
 				meta: meta{last: 12, next: 2, chunks: 1, live: 2, liveBytes: 13},
 				dir: chunkImage{
-					base: 10, last: 12, lowest: 11, n: 3, live: 2, transient: 1, liveBytes: 13, hasBitmaps: true,
+					base: 10, last: 12, lowest: 11, n: 3, live: 2, transient: 1, liveBytes: 13, leastDeadline: 9, hasBitmaps: true,
 				},
-				base:    10,
-				entries: []entry{{0, 5}, {1, 6}, {2, 7}},
-				bits:    bitmaps{n: 3, live: []uint64{6}, transient: []uint64{2}},
+				entries: slots{base: 10, entries: []entry{{0, 5}, {1, 6}, {2, 7}}, deadlines: []int64{3, 0, 9}},
+				bits:    bitmaps{n: 3, live: []uint64{6}, transient: []uint64{2}, returns: []returned{{2, 4}}},
 			}
 			harm(&v)
 			put := func(key, payload []byte) {
@@ -107,10 +120,10 @@ func TestContradictionsInTheStoreAreDamage(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			put(appendMetaKey(nil, 1), appendMeta(nil, v.meta))
-			put(appendChunkKey(nil, 1, kindDirectory, 1), appendDirectory(nil, &v.dir))
-			put(appendChunkKey(nil, 1, kindEntries, 1), appendEntries(nil, v.base, v.entries))
-			put(appendChunkKey(nil, 1, kindBitmaps, 1), appendBitmaps(nil, v.bits))
+			put(appendMetaKey(nil, levelID{queue: 1}), appendMeta(nil, v.meta))
+			put(appendChunkKey(nil, levelID{queue: 1}, kindDirectory, 1), appendDirectory(nil, &v.dir))
+			put(appendChunkKey(nil, levelID{queue: 1}, kindEntries, 1), appendEntries(nil, v.entries))
+			put(appendChunkKey(nil, levelID{queue: 1}, kindBitmaps, 1), appendBitmaps(nil, v.bits))
 			q, err := s.LoadQueue(1)
 			if err == nil {
 				lsns(q)
@@ -128,10 +141,11 @@ func TestContradictionsInTheStoreAreDamage(t *testing.T) {
 
 func TestKeysThatBelongToNothingAreReported(t *testing.T) {
 	for _, key := range [][]byte{
-		appendChunkKey(nil, 1, kindEntries, 99),  // no such chunk
-		appendChunkKey(nil, 1, kindBitmaps, 1),   // a chunk that has no bitmaps
-		appendChunkKey(nil, 2, kindDirectory, 1), // no such queue
-		append(appendMetaKey(nil, 1), 0),
+		appendChunkKey(nil, levelID{queue: 1}, kindEntries, 99),  // no such chunk
+		appendChunkKey(nil, levelID{queue: 1}, kindBitmaps, 1),   // a chunk that has no bitmaps
+		appendChunkKey(nil, levelID{queue: 2}, kindDirectory, 1), // no such queue
+		appendChunkKey(nil, levelID{1, 2}, kindDirectory, 1),     // no such level
+		append(appendMetaKey(nil, levelID{queue: 1}), 0),
 		appendObjectKey(nil, ObjectKey{1, 1})[:5],
 		[]byte("unheard of"),
 	} {
@@ -145,7 +159,7 @@ func TestKeysThatBelongToNothingAreReported(t *testing.T) {
 		if faults := s.Check(); len(faults) > 0 {
 			t.Fatal(faults)
 		}
-		value := sealValue(key, append(beginValue(nil), appendEntries(nil, 1, []entry{{0, 1}})...))
+		value := sealValue(key, append(beginValue(nil), appendEntries(nil, slots{base: 1, entries: []entry{{0, 1}}})...))
 		if err := s.db.Set(key, value, pebble.NoSync); err != nil {
 			t.Fatal(err)
 		}

@@ -30,6 +30,7 @@ type buffers struct {
 	chunks    []chunkImage
 	forgotten []uint64
 	words     []uint64 // bitmaps of the chunk images
+	returns   []returned
 	key       []byte
 	value     []byte
 }
@@ -44,22 +45,24 @@ type objectImage struct {
 // queueImage is the copy of a queue's changes: the next chunks and forgotten of the
 // checkpoint's, in order.
 type queueImage struct {
-	id                segment.QueueID
+	id                levelID
 	meta              meta
 	chunks, forgotten int
 }
 
 // chunkImage is the copy of a chunk's changes. Entries are shared with the queue:
-// slots are written once.
+// slots are written once. Its bitmaps and returns are the next of the checkpoint's.
 type chunkImage struct {
 	number                        uint64
 	base, last, lowest            segment.LSN
-	liveBytes                     int64
+	liveBytes, leastDeadline      int64
 	n, live, transient            uint16
 	hasBitmaps                    bool
 	entries                       []entry // nil = stored already
+	deadlines                     []int64 // nil = none
 	writeBitmaps                  bool
 	hasRedelivered, hasTransients bool // bitmaps in words, behind the live one
+	returns                       int
 }
 
 // Checkpoint begins a checkpoint.
@@ -81,7 +84,7 @@ func (c *Checkpoint) DeleteObject(key ObjectKey) {
 	c.objects = append(c.objects, objectImage{key: key, deleted: true})
 }
 
-// DropQueue removes everything the view holds of a queue, also what this
+// DropQueue removes everything the view holds of a queue, all levels, also what this
 // checkpoint has copied of it.
 func (c *Checkpoint) DropQueue(id segment.QueueID) { c.dropped = append(c.dropped, id) }
 
@@ -142,13 +145,19 @@ func (c *Checkpoint) chunk(from *chunk, committed uint64) {
 	// What was copied for a checkpoint that did not commit is copied again.
 	again := from.generation > committed
 	p := from.page
+	if from.live < from.n && p.deadlines != nil {
+		from.sharpen() // who had the least may be gone
+	}
 	to := chunkImage{
 		number: from.number, base: from.base, last: from.last, lowest: from.lowestLive(),
-		liveBytes: from.liveBytes, n: from.n, live: from.live, transient: from.transient,
+		liveBytes: from.liveBytes, leastDeadline: from.leastDeadline, n: from.n, live: from.live, transient: from.transient,
 		hasBitmaps: from.hasBitmaps || !from.plain(),
 	}
 	if p.entries != nil && (again || from.savedN != from.n) {
 		to.entries = p.entries[:from.n:from.n]
+		if from.leastDeadline != noDeadline {
+			to.deadlines = p.deadlines[:from.n:from.n]
+		}
 	}
 	if to.hasBitmaps && (again || from.bitsDirty || from.savedN != from.n) {
 		words := wordsFor(int(from.n))
@@ -160,6 +169,9 @@ func (c *Checkpoint) chunk(from *chunk, committed uint64) {
 		if to.hasTransients = p.transient != nil; to.hasTransients {
 			c.words = append(c.words, p.transient[:words]...)
 		}
+		before := len(c.returns)
+		c.returns = p.appendReturns(c.returns)
+		to.returns = len(c.returns) - before
 	}
 	c.chunks = append(c.chunks, to)
 	from.savedN = from.n
@@ -215,12 +227,13 @@ func (c *Checkpoint) mayCommitLocked(mark segment.LSN) error {
 func (c *Checkpoint) recycle() {
 	const keep = 1 << 20 // bytes of the largest buffer
 	b := &c.buffers
-	if len(b.words)*8 > keep || len(b.chunks)*100 > keep || len(b.queues)*100 > keep || cap(b.value) > keep {
+	if len(b.words)*8 > keep || len(b.returns)*8 > keep || len(b.chunks)*100 > keep || len(b.queues)*100 > keep || cap(b.value) > keep {
 		*b = buffers{}
 		return
 	}
 	clear(b.chunks) // they hold entries of pages
-	b.queues, b.chunks, b.forgotten, b.words = b.queues[:0], b.chunks[:0], b.forgotten[:0], b.words[:0]
+	b.queues, b.chunks, b.forgotten = b.queues[:0], b.chunks[:0], b.forgotten[:0]
+	b.words, b.returns = b.words[:0], b.returns[:0]
 }
 
 // write encodes the batch and commits it.
@@ -248,7 +261,7 @@ func (c *Checkpoint) encode(batch *pebble.Batch, mark segment.LSN) error {
 		c.value = append(beginValue(c.value), o.value...)
 		put(c.key)
 	}
-	chunks, forgotten, words := c.chunks, c.forgotten, c.words
+	chunks, forgotten, tail := c.chunks, c.forgotten, bitmapTail{c.words, c.returns}
 	for _, q := range c.queues {
 		for _, number := range forgotten[:q.forgotten] {
 			for _, kind := range []keyKind{kindDirectory, kindEntries, kindBitmaps} {
@@ -257,7 +270,7 @@ func (c *Checkpoint) encode(batch *pebble.Batch, mark segment.LSN) error {
 			}
 		}
 		for i := range chunks[:q.chunks] {
-			words = c.encodeChunk(put, q.id, &chunks[i], words)
+			c.encodeChunk(put, q.id, &chunks[i], &tail)
 		}
 		chunks, forgotten = chunks[q.chunks:], forgotten[q.forgotten:]
 		c.key = appendMetaKey(c.key[:0], q.id)
@@ -274,31 +287,39 @@ func (c *Checkpoint) encode(batch *pebble.Batch, mark segment.LSN) error {
 	return errors.Join(faults...)
 }
 
-// encodeChunk puts the keys of one chunk and returns the words that belong to the
-// chunks behind it.
-func (c *Checkpoint) encodeChunk(put func([]byte), id segment.QueueID, from *chunkImage, words []uint64) []uint64 {
+// bitmapTail is what the chunk images to come have copied of their bitmaps.
+type bitmapTail struct {
+	words   []uint64
+	returns []returned
+}
+
+// take returns the bitmaps of the next image.
+func (t *bitmapTail) take(from *chunkImage) bitmaps {
+	b, words := bitmaps{n: int(from.n)}, wordsFor(int(from.n))
+	next := func(has bool) (bits []uint64) {
+		if has {
+			bits, t.words = t.words[:words], t.words[words:]
+		}
+		return bits
+	}
+	b.live, b.redelivered, b.transient = next(true), next(from.hasRedelivered), next(from.hasTransients)
+	b.returns, t.returns = t.returns[:from.returns], t.returns[from.returns:]
+	return b
+}
+
+// encodeChunk puts the keys of one chunk.
+func (c *Checkpoint) encodeChunk(put func([]byte), id levelID, from *chunkImage, tail *bitmapTail) {
 	c.key = appendChunkKey(c.key[:0], id, kindDirectory, from.number)
 	c.value = appendDirectory(beginValue(c.value), from)
 	put(c.key)
 	if from.entries != nil {
 		c.key = appendChunkKey(c.key[:0], id, kindEntries, from.number)
-		c.value = appendEntries(beginValue(c.value), from.base, from.entries)
+		c.value = appendEntries(beginValue(c.value), slots{from.base, from.entries, from.deadlines})
 		put(c.key)
 	}
-	if !from.writeBitmaps {
-		return words
+	if from.writeBitmaps {
+		c.key = appendChunkKey(c.key[:0], id, kindBitmaps, from.number)
+		c.value = appendBitmaps(beginValue(c.value), tail.take(from))
+		put(c.key)
 	}
-	n := wordsFor(int(from.n))
-	b := bitmaps{n: int(from.n)}
-	b.live, words = words[:n], words[n:]
-	if from.hasRedelivered {
-		b.redelivered, words = words[:n], words[n:]
-	}
-	if from.hasTransients {
-		b.transient, words = words[:n], words[n:]
-	}
-	c.key = appendChunkKey(c.key[:0], id, kindBitmaps, from.number)
-	c.value = appendBitmaps(beginValue(c.value), b)
-	put(c.key)
-	return words
 }

@@ -131,7 +131,7 @@ func TestCopyIsUntouchedByWhatComesAfterIt(t *testing.T) {
 	q.SettleRange(1, minSlots)
 	before := q.open.number
 	for i := range minSlots {
-		q.Push(segment.LSN(1000+7*i), 1, false)
+		q.Push(Item{LSN: segment.LSN(1000 + 7*i), Size: 1})
 	}
 	if q.open.number == before || len(q.chunks) != 1 {
 		t.Fatal("the page does not serve again")
@@ -184,7 +184,7 @@ func TestCheckpointsRunBesideTheQueue(t *testing.T) {
 		defer close(done)
 		for lsn := segment.LSN(1); lsn <= 60_000; lsn++ {
 			mu.Lock()
-			q.Push(lsn, uint32(lsn), false)
+			q.Push(Item{LSN: lsn, Size: uint32(lsn)})
 			// Alternately a queue that keeps up, and one that falls behind.
 			for q.Ready() > 0 && (lsn>>12)%3 != 0 {
 				e, _ := q.Next()

@@ -22,10 +22,14 @@ const (
 
 	// never is the generation of a chunk that no checkpoint has copied.
 	never = math.MaxUint64
+
+	// noDeadline is the least deadline where there is none.
+	noDeadline = math.MaxInt64
 )
 
 // entry is one slot: the distance of its LSN from the chunk's base, and the size
-// of its body. Slots are written once, so a checkpoint reads them without a lock.
+// of its body. Slots, and their deadlines, are written once, so a checkpoint reads
+// them without a lock.
 type entry struct {
 	delta uint32
 	size  uint32
@@ -34,7 +38,8 @@ type entry struct {
 // chunk is the part of a chunk that is always resident: its directory entry.
 //
 // Invariants: base and last are the LSNs of slots 0 and n-1; ready <= live <= n;
-// a sealed chunk has live > 0 (else it is forgotten at once).
+// a sealed chunk has live > 0 (else it is forgotten at once); no ready entry has a
+// deadline below due, and no live one below leastDeadline.
 type chunk struct {
 	number                uint64
 	base, last            segment.LSN
@@ -42,15 +47,23 @@ type chunk struct {
 	liveBytes, readyBytes int64
 	n, live, ready        uint16
 	transient             uint16 // live and transient
+	due, leastDeadline    int64  // exact while the entries are paged out
 
 	// What checkpoints have of it.
 	savedN     uint16 // n when it was last copied
 	hasBitmaps bool   // stored with bitmaps
-	bitsDirty  bool   // bitmaps changed since they were last copied, other than by a push
+	bitsDirty  bool   // bitmaps or returns changed since they were last copied, other than by a push
+	touched    uint32 // queue's clock when it was begun, paged in or last looked for
 	generation uint64 // of the checkpoint that copied it last; 0 = loaded; never = none did
 
-	touched uint32 // queue's clock when it was begun, paged in or last looked for
-	page    *page  // nil = paged out
+	page *page // nil = paged out
+}
+
+func newChunk(number uint64, base segment.LSN, p *page) chunk {
+	return chunk{
+		number: number, base: base, last: base, generation: never, page: p,
+		due: noDeadline, leastDeadline: noDeadline,
+	}
 }
 
 // page is the part of a chunk that can be paged out. Entries can be out while the
@@ -58,9 +71,11 @@ type chunk struct {
 // nowhere else.
 type page struct {
 	entries     []entry  // its length is the capacity; nil = paged out
+	deadlines   []int64  // of the entries, and paged out with them; nil = none; 0 = none
 	live, ready []uint64 // ready is a subset of live
 	redelivered []uint64 // nil = none
 	transient   []uint64 // nil = none; of the live ones
+	returns     []uint32 // counted returns of each slot; nil = none
 }
 
 func wordsFor(slots int) int { return (slots + 63) / 64 }
@@ -90,6 +105,14 @@ func (p *page) grow(slots int) {
 			*words.to = make([]uint64, wordsFor(slots))
 			copy(*words.to, *words.from)
 		}
+	}
+	if p.deadlines != nil {
+		bigger.deadlines = make([]int64, slots)
+		copy(bigger.deadlines, p.deadlines)
+	}
+	if p.returns != nil {
+		bigger.returns = make([]uint32, slots)
+		copy(bigger.returns, p.returns)
 	}
 	*p = *bigger
 }
@@ -144,7 +167,8 @@ func (c *chunk) lowestLive() segment.LSN {
 
 // plain says that the bitmaps need not be stored.
 func (c *chunk) plain() bool {
-	return c.live == c.n && c.page.redelivered == nil && c.page.transient == nil
+	p := c.page
+	return c.live == c.n && p.redelivered == nil && p.transient == nil && p.returns == nil
 }
 
 // unsaved says that a checkpoint must copy the chunk: something changed since the
@@ -163,7 +187,8 @@ func (c *chunk) stored(committed uint64) bool {
 func (c *chunk) pageOut() {
 	if c.page.entries != nil {
 		c.lowest = c.lowestLive()
-		c.page.entries = nil
+		c.sharpen()
+		c.page.entries, c.page.deadlines = nil, nil
 	}
 	if c.ready == c.live && !c.bitsDirty {
 		c.page = nil

@@ -12,8 +12,16 @@ const (
 	hasLive = 1 << iota
 	hasRedelivered
 	hasTransient
+	hasReturns
 
-	hasKnown = hasLive | hasRedelivered | hasTransient
+	hasKnown = hasLive | hasRedelivered | hasTransient | hasReturns
+)
+
+// Bits of the flags of stored entries.
+const (
+	flagDeadlines = 1 << iota // deadlines follow
+
+	entriesKnown = flagDeadlines
 )
 
 // Bits of a directory entry's flags.
@@ -23,12 +31,24 @@ const (
 	flagsKnown = flagBitmaps
 )
 
+// slots is the part of a chunk that is written once.
+type slots struct {
+	base      segment.LSN
+	entries   []entry
+	deadlines []int64 // nil = none; else one an entry, 0 = none
+}
+
 // appendEntries encodes the entries of a chunk.
-func appendEntries(dst []byte, base segment.LSN, entries []entry) []byte {
-	dst = binary.AppendUvarint(dst, uint64(base))
-	dst = binary.AppendUvarint(dst, uint64(len(entries)))
+func appendEntries(dst []byte, s slots) []byte {
+	flags := uint64(0)
+	if s.deadlines != nil {
+		flags |= flagDeadlines
+	}
+	dst = binary.AppendUvarint(dst, uint64(s.base))
+	dst = binary.AppendUvarint(dst, uint64(len(s.entries)))
+	dst = binary.AppendUvarint(dst, flags)
 	var last entry
-	for i, e := range entries {
+	for i, e := range s.entries {
 		if i == 0 {
 			dst = binary.AppendUvarint(dst, uint64(e.size))
 		} else {
@@ -37,25 +57,77 @@ func appendEntries(dst []byte, base segment.LSN, entries []entry) []byte {
 		}
 		last = e
 	}
+	if s.deadlines != nil {
+		dst = appendDeadlines(dst, s.deadlines)
+	}
 	return dst
 }
 
+// appendDeadlines encodes each deadline by its distance from the one before, plus
+// one: 0 stands for none. Deadlines are not negative, so this fits.
+func appendDeadlines(dst []byte, deadlines []int64) []byte {
+	last := int64(0)
+	for _, at := range deadlines {
+		if at == 0 {
+			dst = append(dst, 0)
+			continue
+		}
+		dst = binary.AppendUvarint(dst, zigzag(at-last)+1)
+		last = at
+	}
+	return dst
+}
+
+func (d *decoder) deadlines(n int) []int64 {
+	deadlines, last := make([]int64, n), int64(0)
+	for i := range deadlines {
+		step := d.uvarint()
+		if step == 0 {
+			continue
+		}
+		last += unzigzag(step - 1) // what overflows is negative
+		if last <= 0 || last == noDeadline {
+			d.fault("deadline out of range")
+			break
+		}
+		deadlines[i] = last
+	}
+	return deadlines
+}
+
 // decodeEntries is the inverse of appendEntries. It allocates at most one chunk.
-func decodeEntries(key, payload []byte) (base segment.LSN, entries []entry, err error) {
+func decodeEntries(key, payload []byte) (slots, error) {
 	d := decoder{rest: payload}
-	base = segment.LSN(d.uvarint())
+	base := segment.LSN(d.uvarint())
 	n := d.bounded(chunkSlots, "number of entries")
+	flags := d.bounded(entriesKnown, "flags")
 	if n == 0 || base == 0 {
 		d.fault("no entries")
 	}
-	// Each further entry takes two bytes or more.
-	if d.bad == "" && uint64(len(d.rest)) < 1+2*(n-1) {
+	// The first entry takes a byte or more, each further one two, a deadline one.
+	if d.bad == "" && uint64(len(d.rest)) < 1+2*(n-1)+n*(flags&flagDeadlines) {
 		d.fault("payload too short")
 	}
 	if d.bad != "" {
-		return 0, nil, d.finish(key)
+		return slots{}, d.finish(key)
 	}
-	entries = make([]entry, n)
+	s := slots{base: base}
+	last := d.entries(&s, int(n))
+	if flags&flagDeadlines != 0 && d.bad == "" {
+		s.deadlines = d.deadlines(int(n))
+	}
+	if uint64(base) > math.MaxUint64-last {
+		d.fault("LSN out of range")
+	}
+	if err := d.finish(key); err != nil {
+		return slots{}, err
+	}
+	return s, nil
+}
+
+// entries reads n entries and returns the delta of the last.
+func (d *decoder) entries(s *slots, n int) uint64 {
+	entries := make([]entry, n)
 	delta, size := uint64(0), int64(d.bounded(math.MaxUint32, "size"))
 	entries[0].size = uint32(size)
 	for i := 1; i < len(entries); i++ {
@@ -73,20 +145,16 @@ func decodeEntries(key, payload []byte) (base segment.LSN, entries []entry, err 
 		}
 		entries[i] = entry{delta: uint32(delta), size: uint32(size)}
 	}
-	if uint64(base) > math.MaxUint64-delta {
-		d.fault("LSN out of range")
-	}
-	if err := d.finish(key); err != nil {
-		return 0, nil, err
-	}
-	return base, entries, nil
+	s.entries = entries
+	return delta
 }
 
-// bitmaps is the stored part of a page's bitmaps. Nil stands for all live, none
-// redelivered, none transient.
+// bitmaps is the stored part of a page's bitmaps, and of the counts that change with
+// them. Nil stands for all live, none redelivered, none transient, none returned.
 type bitmaps struct {
 	n                            int
 	live, redelivered, transient []uint64
+	returns                      []returned // in order of slots
 }
 
 func (b *bitmaps) each(fn func(bit byte, words *[]uint64)) {
@@ -108,6 +176,10 @@ func appendBitmaps(dst []byte, b bitmaps) []byte {
 			dst = binary.LittleEndian.AppendUint64(dst, w)
 		}
 	})
+	if len(b.returns) > 0 {
+		dst[at] |= hasReturns
+		dst = appendReturns(dst, b.returns)
+	}
 	return dst
 }
 
@@ -140,6 +212,9 @@ func decodeBitmaps(key, payload []byte) (bitmaps, error) {
 			d.fault("bits behind the last slot")
 		}
 	})
+	if which&hasReturns != 0 {
+		b.returns = d.returns(b.n)
+	}
 	if err := d.finish(key); err != nil {
 		return bitmaps{}, err
 	}
@@ -154,6 +229,11 @@ func appendDirectory(dst []byte, c *chunkImage) []byte {
 	dst = binary.AppendUvarint(dst, uint64(c.live))
 	dst = binary.AppendUvarint(dst, uint64(c.transient))
 	dst = binary.AppendUvarint(dst, uint64(c.liveBytes))
+	least := uint64(0) // none
+	if c.leastDeadline != noDeadline {
+		least = uint64(c.leastDeadline)
+	}
+	dst = binary.AppendUvarint(dst, least)
 	flags := uint64(0)
 	if c.hasBitmaps {
 		flags |= flagBitmaps
@@ -173,6 +253,10 @@ func decodeDirectory(number uint64, key, payload []byte) (*chunk, error) {
 	c.live = uint16(d.bounded(uint64(c.n), "number of live entries"))
 	c.transient = uint16(d.bounded(uint64(c.live), "number of transient entries"))
 	c.liveBytes = int64(d.bounded(uint64(c.live)*math.MaxUint32, "live bytes"))
+	c.leastDeadline = int64(d.bounded(noDeadline-1, "least deadline"))
+	if c.leastDeadline == 0 {
+		c.leastDeadline = noDeadline
+	}
 	c.hasBitmaps = d.bounded(flagsKnown, "flags")&flagBitmaps != 0
 	if c.base == 0 || c.last < c.base || uint64(c.n) > span+1 {
 		d.fault("LSNs out of range")
@@ -183,7 +267,7 @@ func decodeDirectory(number uint64, key, payload []byte) (*chunk, error) {
 	if err := d.finish(key); err != nil {
 		return nil, err
 	}
-	c.ready, c.readyBytes, c.savedN = c.live, c.liveBytes, c.n
+	c.ready, c.readyBytes, c.due, c.savedN = c.live, c.liveBytes, c.leastDeadline, c.n
 	return c, nil
 }
 

@@ -6,7 +6,8 @@ import (
 	"hash/crc32"
 )
 
-// valueVersion is the version of every value's layout.
+// valueVersion is the version of what is around a payload. What a payload looks like
+// goes by formatVersion, which Open checks.
 const valueVersion = 1
 
 // envelopeLen is what a value has around its payload: version and checksum.

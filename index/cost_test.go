@@ -76,14 +76,14 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		name string
 		run  func(q *Queue, lsn segment.LSN)
 	}{
-		{"push", func(q *Queue, lsn segment.LSN) { q.Push(lsn, 100, false) }},
+		{"push", func(q *Queue, lsn segment.LSN) { q.Push(Item{LSN: lsn, Size: 100}) }},
 		{"push, next, settle", func(q *Queue, lsn segment.LSN) {
-			q.Push(lsn, 100, lsn%2 == 0)
+			q.Push(Item{LSN: lsn, Size: 100, Transient: lsn%2 == 0})
 			e, _ := q.Next()
 			q.Settle(e.Position)
 		}},
 		{"push, next, requeue, peek, settle the head", func(q *Queue, lsn segment.LSN) {
-			q.Push(lsn, 100, false)
+			q.Push(Item{LSN: lsn, Size: 100})
 			e, _ := q.Next()
 			q.Requeue(e.Position)
 			q.Peek()

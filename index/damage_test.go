@@ -343,7 +343,7 @@ func TestNewerViewIsRefusedAndNotCalledDamaged(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, fs vfs.FS){
 		"layout": put([]byte{prefixFormat}, append([]byte(formatMagic), formatVersion+1, 0, 0, 0), valueVersion),
 		"format": put([]byte{prefixFormat}, []byte("anything"), valueVersion+1),
-		"value":  put(appendMetaKey(nil, 1), []byte("anything"), valueVersion+1),
+		"value":  put(appendMetaKey(nil, levelID{queue: 1}), []byte("anything"), valueVersion+1),
 		"pebble": func(t *testing.T, fs vfs.FS) {
 			name := fileNames(t, fs, pebbleFormatMarker)[0]
 			at := strings.LastIndex(name, ".")

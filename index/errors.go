@@ -22,6 +22,19 @@ func (corrupt) Error() string { return "index: view is damaged, to be rebuilt fr
 // Is puts the damage into the family of segment.ErrCorrupt.
 func (corrupt) Is(target error) bool { return target == segment.ErrCorrupt }
 
+// ErrOutdated marks a view that an older millrace wrote. It is of no use and not
+// damaged, but what is to be done is the same: it matches ErrCorrupt.
+var ErrOutdated error = outdated{}
+
+type outdated struct{}
+
+func (outdated) Error() string {
+	return "index: view was written by an older millrace, to be rebuilt from the log"
+}
+
+// Is makes callers that rebuild what is damaged rebuild what is outdated.
+func (outdated) Is(target error) bool { return target == ErrCorrupt || target == segment.ErrCorrupt }
+
 var (
 	// ErrVersion marks a view written by a newer millrace. It is no damage:
 	// the folder must not be deleted because of it.

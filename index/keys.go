@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/millrace-mq/millrace/segment"
 )
@@ -28,10 +29,21 @@ const (
 	objectKeyLen = 1 + 1 + 8
 	metaKeyLen   = 1 + 8 + 1 + 1
 	chunkKeyLen  = metaKeyLen + 8
-
-	// levelNone is the level of a queue that has no sub-indexes.
-	levelNone = 0
 )
+
+// levelID names what a Queue is the index of: a queue, or one level of a priority
+// queue. A queue that has no levels is at level 0.
+type levelID struct {
+	queue segment.QueueID
+	level byte
+}
+
+func (id levelID) String() string {
+	if id.level == 0 {
+		return fmt.Sprintf("queue %d", id.queue)
+	}
+	return fmt.Sprintf("queue %d level %d", id.queue, id.level)
+}
 
 // ObjectKey names an object that the broker keeps in the view.
 type ObjectKey struct {
@@ -55,27 +67,33 @@ func appendQueuePrefix(dst []byte, id segment.QueueID) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, prefixQueue), uint64(id))
 }
 
-func appendMetaKey(dst []byte, id segment.QueueID) []byte {
-	return append(appendQueuePrefix(dst, id), levelNone, byte(kindMeta))
+// appendLevelPrefix begins every key of one level of a queue.
+func appendLevelPrefix(dst []byte, id levelID) []byte {
+	return append(appendQueuePrefix(dst, id.queue), id.level)
 }
 
-func appendChunkKey(dst []byte, id segment.QueueID, kind keyKind, number uint64) []byte {
-	dst = append(appendQueuePrefix(dst, id), levelNone, byte(kind))
+func appendMetaKey(dst []byte, id levelID) []byte {
+	return append(appendLevelPrefix(dst, id), byte(kindMeta))
+}
+
+func appendChunkKey(dst []byte, id levelID, kind keyKind, number uint64) []byte {
+	dst = append(appendLevelPrefix(dst, id), byte(kind))
 	return binary.BigEndian.AppendUint64(dst, number)
 }
 
 // queueKey is a parsed key of a queue. Number is 0 in the key of the meta value.
 type queueKey struct {
-	queue  segment.QueueID
+	id     levelID
 	kind   keyKind
 	number uint64
 }
 
 func parseQueueKey(key []byte) (queueKey, bool) {
-	if len(key) < metaKeyLen || key[0] != prefixQueue || key[9] != levelNone {
+	if len(key) < metaKeyLen || key[0] != prefixQueue {
 		return queueKey{}, false
 	}
-	k := queueKey{queue: segment.QueueID(binary.BigEndian.Uint64(key[1:])), kind: keyKind(key[10])}
+	id := levelID{queue: segment.QueueID(binary.BigEndian.Uint64(key[1:])), level: key[9]}
+	k := queueKey{id: id, kind: keyKind(key[10])}
 	switch k.kind {
 	case kindMeta:
 		return k, len(key) == metaKeyLen

@@ -3,6 +3,7 @@ package index
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -10,30 +11,89 @@ import (
 )
 
 // NewQueue returns an empty queue, of which the view holds nothing yet.
-func (s *Store) NewQueue(id segment.QueueID) *Queue {
-	return &Queue{store: s, id: id, next: 1, dirty: true}
+func (s *Store) NewQueue(id segment.QueueID) *Queue { return s.NewLevel(id, 0) }
+
+// NewLevel returns one empty level of a priority queue, of which the view holds
+// nothing yet. Each level is a Queue of its own, and is given to checkpoints by
+// itself; only Checkpoint.DropQueue treats them as one. Level 0 of a queue is what
+// NewQueue makes and LoadQueue loads.
+func (s *Store) NewLevel(id segment.QueueID, level byte) *Queue {
+	return &Queue{store: s, id: levelID{id, level}, next: 1, dirty: true, due: noDeadline}
 }
 
 // LoadQueue returns a queue as of the last checkpoint, with everything ready, or
 // ErrNoQueue. It reads the directory of its chunks and no chunk.
-func (s *Store) LoadQueue(id segment.QueueID) (*Queue, error) {
+func (s *Store) LoadQueue(id segment.QueueID) (*Queue, error) { return s.load(levelID{queue: id}) }
+
+// LoadLevels returns all levels of a queue that the view holds, each as LoadQueue
+// would, or ErrNoQueue if there are none.
+func (s *Store) LoadLevels(id segment.QueueID) (map[byte]*Queue, error) {
+	levels, err := s.levels(id)
+	if err != nil {
+		return nil, fmt.Errorf("queue %d: %w", id, err)
+	}
+	if len(levels) == 0 {
+		return nil, noQueue(levelID{queue: id})
+	}
+	queues := make(map[byte]*Queue, len(levels))
+	for _, level := range levels {
+		q, err := s.load(levelID{id, level})
+		if errors.Is(err, ErrNoQueue) {
+			err = corruptf("%v: keys, but no meta", levelID{id, level})
+		}
+		if err != nil {
+			return nil, err
+		}
+		queues[level] = q
+	}
+	return queues, nil
+}
+
+// levels returns the levels of which the view has keys, in order. It seeks from
+// level to level, over the keys of each.
+func (s *Store) levels(id segment.QueueID) (levels []byte, err error) {
+	from := appendQueuePrefix(nil, id)
+	for end := keyAfter(from); ; {
+		found := false
+		err := s.scanRange(from, end, func(key, _ []byte) error {
+			k, ok := parseQueueKey(key)
+			if !ok {
+				return corruptf("key %x", key)
+			}
+			found = true
+			levels = append(levels, k.id.level)
+			return errStop
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			return nil, err
+		}
+		if !found || levels[len(levels)-1] == math.MaxUint8 {
+			return levels, nil
+		}
+		from = appendLevelPrefix(from[:0], levelID{id, levels[len(levels)-1] + 1})
+	}
+}
+
+func (s *Store) load(id levelID) (*Queue, error) {
 	q, err := s.loadQueue(id)
 	if err != nil && !errors.Is(err, ErrNoQueue) {
-		return nil, fmt.Errorf("queue %d: %w", id, err)
+		return nil, fmt.Errorf("%v: %w", id, err)
 	}
 	return q, err
 }
 
-func (s *Store) loadQueue(id segment.QueueID) (*Queue, error) {
+func noQueue(id levelID) error { return fmt.Errorf("%w: %v", ErrNoQueue, id) }
+
+func (s *Store) loadQueue(id levelID) (*Queue, error) {
 	m, err := s.loadMeta(id)
 	if err != nil {
 		return nil, err
 	}
 	q := &Queue{
 		store: s, id: id, next: m.next,
-		last: m.last, horizon: m.horizon, redeliveredTo: m.redeliveredTo,
+		last: m.last, horizon: m.horizon, redeliveredTo: m.redeliveredTo, due: noDeadline,
 	}
-	prefix := append(appendQueuePrefix(nil, id), levelNone, byte(kindDirectory))
+	prefix := append(appendLevelPrefix(nil, id), byte(kindDirectory))
 	err = s.scan(prefix, func(key, value []byte) error {
 		k, ok := parseQueueKey(key)
 		if !ok {
@@ -60,14 +120,14 @@ func (s *Store) loadQueue(id segment.QueueID) (*Queue, error) {
 	return q, nil
 }
 
-func (s *Store) loadMeta(id segment.QueueID) (m meta, err error) {
+func (s *Store) loadMeta(id levelID) (m meta, err error) {
 	key := appendMetaKey(nil, id)
 	err = s.with(key, func(payload []byte) error {
 		m, err = decodeMeta(key, payload)
 		return err
 	})
 	if errors.Is(err, pebble.ErrNotFound) {
-		return meta{}, fmt.Errorf("%w: %d", ErrNoQueue, id)
+		return meta{}, noQueue(id)
 	}
 	return m, err
 }
@@ -85,12 +145,13 @@ func (q *Queue) adopt(c *chunk, key []byte) error {
 	q.ready += int(c.ready)
 	q.liveBytes += c.liveBytes
 	q.readyBytes += c.readyBytes
+	q.due = min(q.due, c.due)
 	return nil
 }
 
 // loadPage reads what is missing of a chunk's page and checks it against the
 // directory entry.
-func (s *Store) loadPage(id segment.QueueID, c *chunk) error {
+func (s *Store) loadPage(id levelID, c *chunk) error {
 	p := page{}
 	if c.page != nil {
 		p = *c.page // bitmaps that are resident are newer than what is stored
@@ -101,17 +162,24 @@ func (s *Store) loadPage(id segment.QueueID, c *chunk) error {
 		}
 		p.live, p.redelivered, p.transient = b.live, b.redelivered, b.transient
 		p.ready = append(p.ready, b.live...)
+		if len(b.returns) > 0 {
+			p.returns = make([]uint32, b.n)
+			for _, r := range b.returns {
+				p.returns[r.slot] = r.count
+			}
+		}
 	}
 	key := appendChunkKey(nil, id, kindEntries, c.number)
 	err := s.with(key, func(payload []byte) error {
-		base, entries, err := decodeEntries(key, payload)
+		got, err := decodeEntries(key, payload)
 		if err != nil {
 			return err
 		}
-		if len(entries) != int(c.n) || base != c.base || base+segment.LSN(entries[c.n-1].delta) != c.last {
-			return corruptf("key %x: %d entries from %d, directory says %d from %d", key, len(entries), base, c.n, c.base)
+		n := len(got.entries)
+		if n != int(c.n) || got.base != c.base || got.base+segment.LSN(got.entries[n-1].delta) != c.last {
+			return corruptf("key %x: %d entries from %d, directory says %d from %d", key, n, got.base, c.n, c.base)
 		}
-		p.entries = entries
+		p.entries, p.deadlines = got.entries, got.deadlines
 		return nil
 	})
 	if err != nil {
@@ -122,6 +190,9 @@ func (s *Store) loadPage(id segment.QueueID, c *chunk) error {
 	if bytes, lowest := p.bytes(), full.lowestLive(); bytes != c.liveBytes || lowest != c.lowest {
 		return corruptf("key %x: %d live bytes from LSN %d, directory says %d from %d", key, bytes, lowest, c.liveBytes, c.lowest)
 	}
+	if least := p.least(p.live); least != c.leastDeadline {
+		return corruptf("key %x: least deadline is %d, directory says %d", key, least, c.leastDeadline)
+	}
 	if c.page == nil {
 		c.page = new(page)
 	}
@@ -130,7 +201,7 @@ func (s *Store) loadPage(id segment.QueueID, c *chunk) error {
 }
 
 // loadBitmaps returns the stored bitmaps of a chunk. The live one is never nil.
-func (s *Store) loadBitmaps(id segment.QueueID, c *chunk) (b bitmaps, err error) {
+func (s *Store) loadBitmaps(id levelID, c *chunk) (b bitmaps, err error) {
 	if c.hasBitmaps {
 		key := appendChunkKey(nil, id, kindBitmaps, c.number)
 		err = s.with(key, func(payload []byte) error {

@@ -2,6 +2,7 @@ package index
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"sort"
 	"testing"
@@ -19,6 +20,16 @@ type modelEntry struct {
 	inFlight    bool
 	redelivered bool
 	transient   bool
+	deadline    int64
+	returns     uint32
+}
+
+// due is the deadline of a ready entry, far away if it has none.
+func (e *modelEntry) due() int64 {
+	if e.inFlight || e.deadline == 0 {
+		return math.MaxInt64
+	}
+	return e.deadline
 }
 
 type modelQueue struct {
@@ -26,15 +37,19 @@ type modelQueue struct {
 	last    segment.LSN
 	horizon segment.LSN
 
-	copied, stored map[segment.LSN]bool // redelivered as of the last copy, the last commit
+	copied, stored map[segment.LSN]past // as of the last copy, the last commit
 }
 
-func (m *modelQueue) redelivered() map[segment.LSN]bool {
-	set := map[segment.LSN]bool{}
+// past is what an entry has been through.
+type past struct {
+	redelivered bool
+	returns     uint32
+}
+
+func (m *modelQueue) pasts() map[segment.LSN]past {
+	set := map[segment.LSN]past{}
 	for _, e := range m.entries {
-		if e.redelivered {
-			set[e.lsn] = true
-		}
+		set[e.lsn] = past{e.redelivered, e.returns}
 	}
 	return set
 }
@@ -56,6 +71,7 @@ type logRecord struct {
 	push      bool
 	size      uint32
 	transient bool
+	deadline  int64
 	settled   segment.Range
 	horizon   segment.LSN
 }
@@ -68,16 +84,18 @@ type machine struct {
 	models []*modelQueue
 	log    []logRecord
 	last   segment.LSN
+	now    int64
 }
 
-const modelQueues = 2
+// modelQueues are a plain queue and two levels of a priority queue.
+var modelQueues = []levelID{{1, 0}, {2, 4}, {2, 9}}
 
 func newMachine(t *rapid.T) *machine {
-	m := &machine{fs: vfs.NewMem()}
+	m := &machine{fs: vfs.NewMem(), now: 1000}
 	m.open(t)
-	for i := range modelQueues {
-		m.queues = append(m.queues, m.store.NewQueue(segment.QueueID(i+1)))
-		m.models = append(m.models, &modelQueue{stored: map[segment.LSN]bool{}})
+	for _, id := range modelQueues {
+		m.queues = append(m.queues, m.store.NewLevel(id.queue, id.level))
+		m.models = append(m.models, &modelQueue{stored: map[segment.LSN]past{}})
 	}
 	return m
 }
@@ -90,7 +108,7 @@ func (m *machine) open(t *rapid.T) {
 }
 
 func (m *machine) pick(t *rapid.T) (int, *Queue, *modelQueue) {
-	i := rapid.IntRange(0, modelQueues-1).Draw(t, "queue")
+	i := rapid.IntRange(0, len(modelQueues)-1).Draw(t, "queue")
 	return i, m.queues[i], m.models[i]
 }
 
@@ -111,20 +129,28 @@ func (m *machine) Push(t *rapid.T) {
 	transients := rapid.SampledFrom([]int{0, 0, 1, 2, 7, 1000}).Draw(t, "one transient in")
 	gap := rapid.SampledFrom([]segment.LSN{0, 0, 0, 1, 100, 1 << 31, 1 << 33}).Draw(t, "gap")
 	m.last += gap
+	// Queues without deadlines, with one time to live, with any.
+	ttl := rapid.SampledFrom([]int64{0, 0, 50, 1000, -1000}).Draw(t, "time to live")
 	for j := range amount(t) {
 		if len(model.entries) > 40_000 {
 			return
 		}
 		r := logRecord{queue: i, push: true, size: uint32(j * 7 % 1000), transient: transients > 0 && j%transients == 0}
-		lsn := m.record(r)
-		if q.Push(lsn, r.size, r.transient) == 0 {
-			t.Fatalf("push of %d ignored", lsn)
+		switch {
+		case ttl > 0:
+			r.deadline = m.now + ttl + int64(j/10)
+		case ttl < 0 && j%3 > 0:
+			r.deadline = m.now + int64(j)*7919%-ttl
 		}
-		if q.Push(lsn, r.size, r.transient) != 0 {
-			t.Fatalf("second push of %d not ignored", lsn)
+		r.lsn = m.record(r)
+		if q.Push(r.item()) == 0 {
+			t.Fatalf("push of %d ignored", r.lsn)
 		}
-		model.entries = append(model.entries, modelEntry{lsn: lsn, size: r.size, transient: r.transient})
-		model.last = lsn
+		if q.Push(r.item()) != 0 {
+			t.Fatalf("second push of %d not ignored", r.lsn)
+		}
+		model.entries = append(model.entries, modelEntry{lsn: r.lsn, size: r.size, transient: r.transient, deadline: r.deadline})
+		model.last = r.lsn
 	}
 }
 
@@ -144,9 +170,43 @@ func (m *machine) Next(t *rapid.T) {
 			return
 		}
 		want := &model.entries[i]
-		if got.LSN != want.lsn || got.Size != want.size || got.Redelivered != want.redelivered || got.Transient != want.transient {
-			t.Fatalf("next: got %+v, want %+v", got, *want)
+		want.compare(t, got)
+		want.inFlight = true
+	}
+}
+
+func (e *modelEntry) compare(t *rapid.T, got Entry) {
+	want := Entry{
+		Position: got.Position, LSN: e.lsn, Size: e.size, Deadline: e.deadline,
+		Returns: e.returns, Redelivered: e.redelivered, Transient: e.transient,
+	}
+	if got != want {
+		t.Fatalf("took %+v, want %+v", got, want)
+	}
+}
+
+// Due lets time pass and takes some or all of what is due.
+func (m *machine) Due(t *rapid.T) {
+	_, q, model := m.pick(t)
+	m.now += rapid.SampledFrom([]int64{0, 0, 1, 10, 100, 1000}).Draw(t, "later")
+	now := m.now + rapid.SampledFrom([]int64{0, 0, 0, -20, 20, math.MaxInt64 - m.now}).Draw(t, "clock off by")
+	i := 0
+	for range amount(t) {
+		for i < len(model.entries) && model.entries[i].due() > min(now, math.MaxInt64-1) {
+			i++
 		}
+		got, ok := q.Due(now)
+		if ok != (i < len(model.entries)) {
+			t.Fatalf("due at %d: %+v %t, model has %d at %d", now, got, ok, len(model.entries), i)
+		}
+		if !ok {
+			if next, ok := q.NextDeadline(); ok && next <= now {
+				t.Fatalf("nothing is due at %d, yet the next deadline is %d", now, next)
+			}
+			return
+		}
+		want := &model.entries[i]
+		want.compare(t, got)
 		want.inFlight = true
 	}
 }
@@ -194,14 +254,21 @@ func (m *machine) Settle(t *rapid.T) {
 
 func (m *machine) Requeue(t *rapid.T) {
 	_, q, model := m.pick(t)
+	counted := rapid.Bool().Draw(t, "counted")
 	for _, lsn := range some(t, model, true) {
 		p, ok := q.Find(lsn)
 		if !ok {
 			t.Fatalf("%d not found", lsn)
 		}
-		q.Requeue(p)
 		e := &model.entries[model.index(lsn)]
 		e.inFlight, e.redelivered = false, true
+		if counted {
+			q.RequeueCounted(p)
+			q.RequeueCounted(p) // ready already: ignored
+			e.returns++
+		} else {
+			q.Requeue(p)
+		}
 	}
 }
 
@@ -264,13 +331,13 @@ func (m *machine) Horizon(t *rapid.T) {
 	m.record(logRecord{queue: i, horizon: h})
 }
 
-// Checkpoint is fuzzy: the second queue works on after the first was copied.
+// Checkpoint is fuzzy: queues work on after one was copied.
 func (m *machine) Checkpoint(t *rapid.T) {
 	c, mark := m.store.Checkpoint(), m.last
 	abandon := rapid.IntRange(0, 3).Draw(t, "abandon") == 0
 	for i, q := range m.queues {
 		c.Queue(q)
-		m.models[i].copied = m.models[i].redelivered()
+		m.models[i].copied = m.models[i].pasts()
 		if abandon && i == 0 {
 			return
 		}
@@ -296,7 +363,7 @@ func (m *machine) CleanRestart(t *rapid.T) {
 	c := m.store.Checkpoint()
 	for i, q := range m.queues {
 		c.Queue(q)
-		m.models[i].stored = m.models[i].redelivered()
+		m.models[i].stored = m.models[i].pasts()
 	}
 	if err := c.Commit(m.last); err != nil {
 		t.Fatal(err)
@@ -312,21 +379,14 @@ func (m *machine) restart(t *rapid.T, clean bool) {
 		t.Fatal(err)
 	}
 	m.open(t)
-	for i := range m.queues {
-		q, err := m.store.LoadQueue(segment.QueueID(i + 1))
-		if errors.Is(err, ErrNoQueue) && m.store.Mark() == 0 {
-			q, err = m.store.NewQueue(segment.QueueID(i+1)), nil
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.queues[i] = q
+	for i, id := range modelQueues {
+		m.queues[i] = m.reload(t, id)
 	}
 	for _, r := range m.log {
 		if q := m.queues[r.queue]; r.lsn > m.store.Mark() {
 			switch {
 			case r.push:
-				q.Push(r.lsn, r.size, r.transient)
+				q.Push(r.item())
 			case r.horizon > 0:
 				q.SetHorizon(r.horizon)
 			default:
@@ -338,6 +398,34 @@ func (m *machine) restart(t *rapid.T, clean bool) {
 		q.Recover(clean)
 		m.models[i].restart(clean)
 	}
+}
+
+func (r logRecord) item() Item {
+	return Item{LSN: r.lsn, Size: r.size, Transient: r.transient, Deadline: r.deadline}
+}
+
+func (m *machine) reload(t *rapid.T, id levelID) *Queue {
+	var q *Queue
+	var err error
+	if id.level == 0 {
+		q, err = m.store.LoadQueue(id.queue)
+	} else {
+		var levels map[byte]*Queue
+		levels, err = m.store.LoadLevels(id.queue)
+		if q = levels[id.level]; len(levels) > 0 && (len(levels) != 2 || q == nil) {
+			t.Fatalf("loaded the levels %v", levels)
+		}
+	}
+	if errors.Is(err, ErrNoQueue) && m.store.Mark() == 0 {
+		q, err = m.store.NewLevel(id.queue, id.level), nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.ID() != id.queue || q.Level() != id.level {
+		t.Fatalf("loaded %v as %v", id, q.id)
+	}
+	return q
 }
 
 // Recover in place serves an owner that gives all of a queue's deliveries up at once.
@@ -358,7 +446,8 @@ func (m *modelQueue) restart(clean bool) {
 	for i := range m.entries {
 		e := &m.entries[i]
 		e.inFlight = false
-		e.redelivered = m.stored[e.lsn] || !clean && e.lsn <= m.horizon
+		e.redelivered = m.stored[e.lsn].redelivered || !clean && e.lsn <= m.horizon
+		e.returns = m.stored[e.lsn].returns
 	}
 }
 
@@ -367,10 +456,13 @@ func (m *machine) check(t *rapid.T) {
 	for i, q := range m.queues {
 		model := m.models[i]
 		ready, inFlight, bytes, head := 0, 0, int64(0), segment.LSN(0)
+		liveBytes, due := int64(0), int64(math.MaxInt64)
 		for j, e := range model.entries {
 			if j == 0 {
 				head = e.lsn
 			}
+			liveBytes += int64(e.size)
+			due = min(due, e.due())
 			if e.inFlight {
 				inFlight++
 				continue
@@ -381,6 +473,9 @@ func (m *machine) check(t *rapid.T) {
 		if q.Ready() != ready || q.InFlight() != inFlight || q.ReadyBytes() != bytes || q.Last() != model.last {
 			t.Fatalf("queue %d: ready %d, in flight %d, bytes %d, last %d; want %d, %d, %d, %d", i,
 				q.Ready(), q.InFlight(), q.ReadyBytes(), q.Last(), ready, inFlight, bytes, model.last)
+		}
+		if got, ok := q.NextDeadline(); q.LiveBytes() != liveBytes || due < math.MaxInt64 && (!ok || got > due) {
+			t.Fatalf("queue %d: %d bytes live, next deadline %d %t; want %d, %d", i, q.LiveBytes(), got, ok, liveBytes, due)
 		}
 		if got, ok := q.Head(); got != head || ok != (ready+inFlight > 0) {
 			t.Fatalf("queue %d: head %d %t, want %d", i, got, ok, head)
@@ -408,6 +503,7 @@ func TestQueuesBehaveLikeTheModel(t *testing.T) {
 			"pushMore":     m.Push,
 			"next":         m.Next,
 			"nextMore":     m.Next,
+			"due":          m.Due,
 			"settle":       m.Settle,
 			"requeue":      m.Requeue,
 			"settleRange":  m.SettleRange,

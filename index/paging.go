@@ -17,7 +17,7 @@ func (q *Queue) load(c *chunk) bool {
 	}
 	listed := c.page != nil
 	if err := q.store.loadPage(q.id, c); err != nil {
-		q.err = fmt.Errorf("queue %d chunk %d: %w", q.id, c.number, err)
+		q.err = fmt.Errorf("%v chunk %d: %w", q.id, c.number, err)
 		return false
 	}
 	if !listed {

@@ -153,7 +153,7 @@ func TestTransientEntriesVanishAtRecovery(t *testing.T) {
 	lsn := q.Last()
 	for i := range 3 * chunkSlots { // one mixed, one wholly, one mixed
 		lsn++
-		q.Push(lsn, 1, i >= chunkSlots/2 && i < 2*chunkSlots+10)
+		q.Push(Item{LSN: lsn, Size: 1, Transient: i >= chunkSlots/2 && i < 2*chunkSlots+10})
 	}
 	checkpoint(t, s, 1, q)
 	q = load(t, s, 1)
@@ -264,7 +264,7 @@ func TestUnreadableChunkStopsTheQueueWithItsError(t *testing.T) {
 			}
 		},
 		"of another chunk": func(t *testing.T, s *Store, key []byte) {
-			value := sealValue(key, append(beginValue(nil), appendEntries(nil, 9, []entry{{0, 1}})...))
+			value := sealValue(key, append(beginValue(nil), appendEntries(nil, slots{base: 9, entries: []entry{{0, 1}}})...))
 			if err := s.db.Set(key, value, pebble.NoSync); err != nil {
 				t.Fatal(err)
 			}
@@ -283,7 +283,7 @@ func TestUnreadableChunkStopsTheQueueWithItsError(t *testing.T) {
 			q := s.NewQueue(1)
 			fill(q, 1, 3*chunkSlots)
 			checkpoint(t, s, 1, q)
-			damage(t, s, appendChunkKey(nil, 1, kindEntries, 2))
+			damage(t, s, appendChunkKey(nil, levelID{queue: 1}, kindEntries, 2))
 			if q, err = s.LoadQueue(1); err != nil {
 				t.Fatal(err)
 			}
@@ -293,7 +293,7 @@ func TestUnreadableChunkStopsTheQueueWithItsError(t *testing.T) {
 			if !errors.Is(q.Err(), ErrCorrupt) {
 				t.Errorf("error is %v", q.Err())
 			}
-			if p := q.Push(q.Last()+1, 1, false); p == 0 || !q.Settle(p) {
+			if p := q.Push(Item{LSN: q.Last() + 1, Size: 1}); p == 0 || !q.Settle(p) {
 				t.Error("the queue takes no more entries")
 			}
 			if len(s.Check()) == 0 {
@@ -319,7 +319,7 @@ func TestPurgeLeavesWhatItCannotRead(t *testing.T) {
 	}
 	checkpoint(t, s, 1, q)
 	checkpoint(t, s, 1, q)
-	if err := s.db.Delete(appendChunkKey(nil, 1, kindEntries, 2), pebble.NoSync); err != nil {
+	if err := s.db.Delete(appendChunkKey(nil, levelID{queue: 1}, kindEntries, 2), pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
 	var got []segment.Range

@@ -12,17 +12,27 @@ import (
 // no entry.
 type Position uint64
 
+// Item is what Push is told of a message.
+type Item struct {
+	LSN       segment.LSN
+	Deadline  int64 // milliseconds since 1970; 0 = none
+	Size      uint32
+	Transient bool // it vanishes at recovery
+}
+
 // Entry is what a queue knows of one message.
 type Entry struct {
 	Position    Position
 	LSN         segment.LSN
+	Deadline    int64 // milliseconds since 1970; 0 = none
 	Size        uint32
-	Redelivered bool // it may have been handed to a client before
-	Transient   bool // it vanishes at recovery
+	Returns     uint32 // how often RequeueCounted took it back
+	Redelivered bool   // it may have been handed to a client before
+	Transient   bool   // it vanishes at recovery
 }
 
-// Queue is the index of one queue: its entries in order of arrival, each ready or
-// in flight. It is not safe for concurrent use; the lock of its owner guards it,
+// Queue is the index of one queue, or of one level of a priority queue: its entries
+// in order of arrival, each ready or in flight. It is not safe for concurrent use; the lock of its owner guards it,
 // also while Checkpoint.Queue copies it.
 //
 // Invariants, which Check verifies:
@@ -30,9 +40,11 @@ type Entry struct {
 //   - no entry before the cursor is ready; a nil cursor means that nothing is
 //     ready and no chunk is open
 //   - resident lists every chunk that has a page, once
+//   - no ready entry has a deadline below due; none before swept has one that is
+//     not after sweptAt
 type Queue struct {
 	store *Store
-	id    segment.QueueID
+	id    levelID
 
 	chunks   []*chunk
 	open     *chunk // takes pushes; nil = the next push begins one
@@ -44,6 +56,10 @@ type Queue struct {
 
 	live, ready           int
 	liveBytes, readyBytes int64
+
+	due     int64    // noDeadline = no ready entry has one
+	swept   Position // what is before it was seen by Due
+	sweptAt int64    // at that time
 
 	last          segment.LSN // last pushed
 	horizon       segment.LSN
@@ -62,7 +78,10 @@ type Queue struct {
 }
 
 // ID returns the queue's id.
-func (q *Queue) ID() segment.QueueID { return q.id }
+func (q *Queue) ID() segment.QueueID { return q.id.queue }
+
+// Level returns which level of a priority queue this is; 0 if it is not one.
+func (q *Queue) Level() byte { return q.id.level }
 
 // Ready returns the number of ready entries.
 func (q *Queue) Ready() int { return q.ready }
@@ -73,6 +92,9 @@ func (q *Queue) InFlight() int { return q.live - q.ready }
 
 // ReadyBytes returns the sum of the sizes of the ready entries.
 func (q *Queue) ReadyBytes() int64 { return q.readyBytes }
+
+// LiveBytes returns the sum of the sizes of all entries, ready or in flight.
+func (q *Queue) LiveBytes() int64 { return q.liveBytes }
 
 // Last returns the LSN that was pushed last.
 func (q *Queue) Last() segment.LSN { return q.last }
@@ -105,7 +127,8 @@ func (q *Queue) SetHorizon(h segment.LSN) {
 
 // Push appends a ready entry. An LSN that is not above the last pushed one is
 // ignored, which makes a replay idempotent; the position is 0 then.
-func (q *Queue) Push(lsn segment.LSN, size uint32, transient bool) Position {
+func (q *Queue) Push(it Item) Position {
+	lsn, size := it.LSN, it.Size
 	if lsn <= q.last {
 		return 0
 	}
@@ -118,9 +141,12 @@ func (q *Queue) Push(lsn segment.LSN, size uint32, transient bool) Position {
 	word, bit := slot>>6, uint64(1)<<(slot&63)
 	p.live[word] |= bit
 	p.ready[word] |= bit
-	if transient {
+	if it.Transient {
 		setBit(&p.transient, p.live, slot)
 		c.transient++
+	}
+	if it.Deadline != 0 || p.deadlines != nil {
+		q.setDeadline(c, slot, it.Deadline)
 	}
 	c.n++
 	c.live++
@@ -156,7 +182,8 @@ func (q *Queue) makeRoom(lsn segment.LSN) *chunk {
 			slots *= 4
 		}
 	}
-	c = &chunk{number: q.next, base: lsn, last: lsn, generation: never, page: newPage(slots)}
+	c = new(chunk)
+	*c = newChunk(q.next, lsn, newPage(slots))
 	q.next++
 	q.clock++
 	c.touched = q.clock
@@ -179,8 +206,11 @@ func (q *Queue) restart(c *chunk, lsn segment.LSN) {
 			p = newPage(len(p.entries)) // a checkpoint may be reading the entries
 		}
 	}
-	p.redelivered, p.transient = nil, nil
-	*c = chunk{number: q.next, base: lsn, last: lsn, generation: never, touched: c.touched, page: p}
+	// Deadlines stay: every push writes its own from here on.
+	p.redelivered, p.transient, p.returns = nil, nil, nil
+	touched := c.touched
+	*c = newChunk(q.next, lsn, p)
+	c.touched = touched
 	q.next++
 	if q.cursor == c {
 		q.cursorWord = 0
@@ -193,13 +223,18 @@ func (q *Queue) Next() (Entry, bool) {
 	if !ok {
 		return Entry{}, false
 	}
+	return q.take(c, slot), true
+}
+
+// take makes a ready entry one in flight.
+func (q *Queue) take(c *chunk, slot int) Entry {
 	e := q.entry(c, slot)
 	c.page.ready[slot>>6] &^= 1 << (slot & 63)
 	c.ready--
 	c.readyBytes -= int64(e.Size)
 	q.ready--
 	q.readyBytes -= int64(e.Size)
-	return e, true
+	return e
 }
 
 // Peek returns the entry that Next would take, and leaves it ready.
@@ -236,14 +271,21 @@ func (q *Queue) seek() (*chunk, int, bool) {
 }
 
 func (q *Queue) entry(c *chunk, slot int) Entry {
-	lsn := c.lsn(slot)
-	return Entry{
+	lsn, p := c.lsn(slot), c.page
+	e := Entry{
 		Position:    c.position(slot),
 		LSN:         lsn,
-		Size:        c.page.entries[slot].size,
-		Redelivered: lsn <= q.redeliveredTo || testBit(c.page.redelivered, slot),
-		Transient:   testBit(c.page.transient, slot),
+		Size:        p.entries[slot].size,
+		Redelivered: lsn <= q.redeliveredTo || testBit(p.redelivered, slot),
+		Transient:   testBit(p.transient, slot),
 	}
+	if p.deadlines != nil {
+		e.Deadline = p.deadlines[slot]
+	}
+	if p.returns != nil {
+		e.Returns = p.returns[slot]
+	}
+	return e
 }
 
 // Settle removes an entry, ready or in flight. It reports whether the entry was live.
@@ -280,10 +322,22 @@ func (q *Queue) Settle(p Position) bool {
 
 // Requeue makes an entry in flight ready again, at its place and redelivered from
 // now on. Any other position is ignored.
-func (q *Queue) Requeue(p Position) {
+func (q *Queue) Requeue(p Position) { q.requeue(p) }
+
+// RequeueCounted is Requeue, and counts the return in Entry.Returns, up to the
+// highest uint32. Checkpoints store the count: a crash loses what came after the
+// last one.
+func (q *Queue) RequeueCounted(p Position) {
+	if c, slot := q.requeue(p); c != nil {
+		c.page.countReturn(slot)
+	}
+}
+
+// requeue returns the chunk and slot of the entry that it made ready, or nil.
+func (q *Queue) requeue(p Position) (*chunk, int) {
 	c, slot := q.locate(p)
 	if c == nil || !testBit(c.page.live, slot) || testBit(c.page.ready, slot) {
-		return
+		return nil, 0
 	}
 	size := int64(c.page.entries[slot].size)
 	c.page.ready[slot>>6] |= 1 << (slot & 63)
@@ -297,6 +351,10 @@ func (q *Queue) Requeue(p Position) {
 	if w := slot >> 6; q.cursor == nil || c.number < q.cursor.number || c == q.cursor && w < q.cursorWord {
 		q.cursor, q.cursorWord = c, w
 	}
+	if c.page.deadlines != nil {
+		q.expect(c, slot)
+	}
+	return c, slot
 }
 
 // Find returns the position of the live entry with the given LSN.

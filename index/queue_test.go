@@ -42,7 +42,7 @@ func checkQueue(t testing.TB, q *Queue) {
 
 func fill(q *Queue, from, n int) {
 	for i := range n {
-		q.Push(segment.LSN(from+i), 10, false)
+		q.Push(Item{LSN: segment.LSN(from + i), Size: 10})
 	}
 }
 
@@ -80,9 +80,9 @@ func lsns(q *Queue) []segment.LSN {
 
 func TestEntriesComeInOrderOfArrival(t *testing.T) {
 	q := checked(t, openStore(t, t.TempDir()).NewQueue(1))
-	q.Push(5, 100, false)
-	q.Push(9, 200, true)
-	if q.Push(9, 1, false) != 0 || q.Push(3, 1, false) != 0 {
+	q.Push(Item{LSN: 5, Size: 100})
+	q.Push(Item{LSN: 9, Size: 200, Transient: true})
+	if q.Push(Item{LSN: 9, Size: 1}) != 0 || q.Push(Item{LSN: 3, Size: 1}) != 0 {
 		t.Error("an LSN that was pushed already was pushed again")
 	}
 	if q.Ready() != 2 || q.ReadyBytes() != 300 || q.Last() != 9 {
@@ -142,7 +142,7 @@ func TestPositionsOfAnEmptiedQueueAreNotUsedAgain(t *testing.T) {
 	q := checked(t, openStore(t, t.TempDir()).NewQueue(1))
 	seen := map[Position]bool{}
 	for i := range 10 * minSlots {
-		p := q.Push(segment.LSN(i+1), 1, false)
+		p := q.Push(Item{LSN: segment.LSN(i + 1), Size: 1})
 		if seen[p] {
 			t.Fatalf("position %d given twice", p)
 		}
@@ -159,7 +159,7 @@ func TestPositionsOfAnEmptiedQueueAreNotUsedAgain(t *testing.T) {
 func TestPageThatServesAgainHasForgottenItsFlags(t *testing.T) {
 	q := checked(t, openStore(t, t.TempDir()).NewQueue(1))
 	for i := range minSlots {
-		q.Push(segment.LSN(i+1), 1, true)
+		q.Push(Item{LSN: segment.LSN(i + 1), Size: 1, Transient: true})
 	}
 	for range minSlots {
 		e, _ := q.Next()
@@ -179,7 +179,7 @@ func TestLSNsFarApartBeginAChunk(t *testing.T) {
 	q := checked(t, s.NewQueue(1))
 	want := []segment.LSN{1, math.MaxUint32 + 1, math.MaxUint32 + 2, 1 << 60, math.MaxUint64}
 	for _, lsn := range want {
-		q.Push(lsn, math.MaxUint32, false)
+		q.Push(Item{LSN: lsn, Size: math.MaxUint32})
 	}
 	checkpoint(t, s, 1, q)
 	q = load(t, s, 1)

@@ -16,8 +16,11 @@ import (
 )
 
 const (
-	formatMagic   = "millrace index"
-	formatVersion = 1
+	formatMagic = "millrace index"
+
+	// formatVersion is that of keys and payloads. Version 1 had no deadlines, no
+	// returns and no levels.
+	formatVersion = 2
 )
 
 // Config says where a view is and what it may use. Zero values mean defaults.
@@ -65,7 +68,7 @@ type Store struct {
 
 // Open opens the view in a folder, or makes an empty one. It returns an error that
 // matches ErrCorrupt if the folder cannot be read (delete it and replay the log),
-// ErrVersion if a newer millrace wrote it, ErrForeign if it holds something else.
+// as does ErrOutdated, which says that an older millrace wrote it; ErrVersion if a newer millrace wrote it, ErrForeign if it holds something else.
 func Open(cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -138,6 +141,9 @@ func (s *Store) readHeader(dir string, fresh bool) error {
 	if v := binary.LittleEndian.Uint32(magic); v > formatVersion {
 		return fmt.Errorf("%w: %s has format version %d, known up to %d", ErrVersion, dir, v, formatVersion)
 	}
+	if v := binary.LittleEndian.Uint32(magic); v < formatVersion {
+		return fmt.Errorf("%w: %s has format version %d, needed is %d", ErrOutdated, dir, v, formatVersion)
+	}
 	key = []byte{prefixMark}
 	payload, err = s.read(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -207,19 +213,24 @@ func (s *Store) with(key []byte, fn func(payload []byte) error) error {
 
 // scan calls fn for every key with the prefix, in order. Key and value are
 // borrowed until fn returns.
-func (s *Store) scan(prefix []byte, fn func(key, value []byte) error) (err error) {
+func (s *Store) scan(prefix []byte, fn func(key, value []byte) error) error {
+	return s.scanRange(prefix, keyAfter(prefix), fn)
+}
+
+// scanRange is scan for the keys from one on, up to another that is not among them.
+func (s *Store) scanRange(from, to []byte, fn func(key, value []byte) error) (err error) {
 	s.open.RLock()
 	defer s.open.RUnlock()
 	if s.open.closed {
 		return ErrClosed
 	}
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: keyAfter(prefix)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
-		return readError(fmt.Sprintf("scan %x", prefix), err)
+		return readError(fmt.Sprintf("scan %x", from), err)
 	}
 	defer func() {
 		if cerr := it.Close(); err == nil && cerr != nil {
-			err = readError(fmt.Sprintf("scan %x", prefix), cerr)
+			err = readError(fmt.Sprintf("scan %x", from), cerr)
 		}
 	}()
 	for ok := it.First(); ok; ok = it.Next() {

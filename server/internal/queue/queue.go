@@ -97,7 +97,7 @@ func (q *Queue) Push(lsn segment.LSN, size uint32, transient bool) {
 	if q.deleted {
 		return
 	}
-	q.entries.Push(lsn, size, transient)
+	q.entries.Push(index.Item{LSN: lsn, Size: size, Transient: transient})
 	if q.consumers > 0 && !q.stalled {
 		q.agenda.schedule(q)
 	}
@@ -182,7 +182,7 @@ func (q *Queue) deliver() {
 // channel's unsettled deliveries.
 func (q *Queue) hand(ch *Channel, c *Consumer, e index.Entry, noAck bool) Tag {
 	q.horizon.delivered(e.LSN)
-	tag := ch.nextTag()
+	tag := ch.NextTag()
 	if noAck {
 		q.settle(e.Position, e.LSN, e.Transient, segment.SettleNoAck)
 		return tag
