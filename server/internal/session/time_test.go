@@ -230,3 +230,29 @@ func TestStopSpeaksToEveryoneAndWaitsForNobodyLong(t *testing.T) { // 4.5
 		wantAfter(t, "the one that came late ended", start, 0, 0)
 	})
 }
+
+func TestCloseForAMalformedFrameWaitsForItsAnswerToo(t *testing.T) { // ERR-07: hanging up could lose the close
+	for _, answered := range []bool{true, false} {
+		t.Run(fmt.Sprintf("answered %v", answered), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T, s *server) {
+				p := s.runningWith(t, 0)
+				p.raw([]byte{9, 0, 0, 0, 0, 0, 0, 0xCE})
+				p.method("connection.close", 0)
+				start := time.Now()
+				wait := 30 * time.Second
+				for range 10 { // where a frame begins is unknown
+					time.Sleep(time.Second)
+					p.raw([]byte("neither frames nor anything else, among it \x01\x00\x00\x00\x00\x00\x04\x00\x0a"))
+				}
+				if answered {
+					wait = time.Since(start)
+					for _, octet := range encode(0, &amqp.ConnectionCloseOk{}) {
+						p.raw([]byte{octet})
+					}
+				}
+				p.expectEnd()
+				wantAfter(t, "hung up", start, wait, wait)
+			})
+		})
+	}
+}
