@@ -253,7 +253,7 @@ func TestRemoteCallsWithAReplyQueue(t *testing.T) {
 func TestRemoteCallsWithDirectReplyTo(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
-	notYet(t, b, "direct reply-to")
+
 	server := b.connect(t)
 	requests := server.queue("double", queueSpec{})
 	calls := server.consumer(requests, consumerSpec{})

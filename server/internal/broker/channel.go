@@ -24,6 +24,9 @@ type Channel struct {
 	settles int  // staged settlements of this channel
 	tx      *transaction
 
+	// Guarded by the state lock; written by the connection's reader only.
+	replies replyConsumer
+
 	// Guarded by client.confirms.
 	confirms struct {
 		open    []pendingConfirm // oldest first
@@ -68,6 +71,7 @@ func (ch *Channel) Close() {
 
 	c.vhost.state.Lock()
 	ch.Channel.Close()
+	ch.endRepliesLocked()
 	if i := slices.Index(c.channels, ch); i >= 0 {
 		c.channels = slices.Delete(c.channels, i, i+1)
 	}

@@ -17,6 +17,8 @@ type Sink interface {
 	// Confirm tells a publisher that its messages up to seq are safe; multiple says that there is more
 	// than one of them (CONF-03).
 	Confirm(channel uint16, seq uint64, multiple bool)
+	// Reply sends an answer that no queue and no log holds (REPLY-03). p is borrowed.
+	Reply(channel uint16, consumer string, tag queue.Tag, p *Publication)
 	// Cancel tells a client that the broker ended a subscription (QUEUE-13).
 	Cancel(channel uint16, consumer string)
 }
@@ -42,6 +44,7 @@ type Client struct {
 	settles   []stagedSettle
 	published []*Channel // have staged publishes to be confirmed
 	routes    routes
+	copies    [][]byte    // scratch
 	first     segment.LSN // of the batch being applied
 	applied   func(segment.LSN)
 	exclusive []*queue.Queue // to be deleted with the connection (QUEUE-10)

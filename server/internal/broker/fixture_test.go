@@ -370,6 +370,7 @@ type sink struct {
 		deliveries []queue.Delivery
 		confirms   []confirm
 		cancels    []string
+		replies    []string
 		changed    chan struct{} // closed at the next change
 	}
 }
@@ -402,6 +403,12 @@ func (s *sink) Deliver(ds []queue.Delivery) {
 func (s *sink) Confirm(channel uint16, seq uint64, multiple bool) {
 	synced := s.broker.Synced()
 	s.note(func() { s.mu.confirms = append(s.mu.confirms, confirm{channel, seq, multiple, synced}) })
+}
+
+func (s *sink) Reply(channel uint16, consumer string, tag queue.Tag, p *broker.Publication) {
+	s.note(func() {
+		s.mu.replies = append(s.mu.replies, fmt.Sprintf("%d:%s:%d %s", channel, consumer, tag, p.Keys.RoutingKey()))
+	})
 }
 
 func (s *sink) Cancel(channel uint16, consumer string) {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/millrace-mq/millrace/segment"
@@ -42,23 +43,22 @@ const deliveryPersistent = 2
 const maxBatchBytes = 1 << 20
 
 // Publish routes the message and stages it; it reaches the log with the next Flush. routed says whether
-// it reached a queue. Errors are *amqp.Error.
+// it reached a queue. Errors are *amqp.Error. The order of the checks is PUB-02's.
 func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 	c := ch.client
-	route, err := c.route(p)
+	if isReply(p.Keys) {
+		ch.number()
+		return c.reply(p), nil
+	}
+	copies, copiesErr := c.carbonCopies(p)
+	route, err := c.route(p, copies)
 	if err == nil {
-		err = c.check(p)
+		err = cmp.Or(ch.rewriteReplyTo(p), c.check(p), copiesErr)
 	}
 	if err != nil {
 		return false, err
 	}
-	if ch.confirming {
-		ch.published++
-		if !ch.touched {
-			ch.touched = true
-			c.published = append(c.published, ch)
-		}
-	}
+	ch.number()
 	if len(route.queues) == 0 {
 		return false, nil // CONF-04a: nobody needs it; confirmed with the batch
 	}
@@ -71,6 +71,18 @@ func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 		ch.awaits = len(c.staging.publishes)
 	}
 	return true, nil
+}
+
+// number counts a publish that will be confirmed (CONF-02).
+func (ch *Channel) number() {
+	if !ch.confirming {
+		return
+	}
+	ch.published++
+	if !ch.touched {
+		ch.touched = true
+		ch.client.published = append(ch.client.published, ch)
+	}
 }
 
 // Full reports whether so much is staged that it should be flushed now.

@@ -40,6 +40,9 @@ func (c *Client) DeclareQueue(d QueueDeclaration) (QueueInfo, error) {
 	if d.Name == "" && !d.Passive {
 		d.Name = "amq.gen-" + RandomName() // QUEUE-01
 	}
+	if info, known := vh.replyQueue(d.Name); known {
+		return info, nil
+	}
 	if d.Exclusive {
 		d.Durable = false // it ends with its connection (QUEUE-10)
 	}

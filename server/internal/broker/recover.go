@@ -86,9 +86,13 @@ func (b *Broker) recover() error {
 func (b *Broker) fits() error {
 	mark, first, last := b.index.Mark(), b.log.First(), b.log.Last()
 	if mark > last || mark > 0 && first > mark+1 {
-		return fmt.Errorf("%s holds records %d to %d, but its index was made from records up to %d: files of the log are missing "+
+		holds := fmt.Sprintf("holds records %d to %d", first, last)
+		if last < first {
+			holds = "holds no record"
+		}
+		return fmt.Errorf("%s %s, but its index was made from records up to %d: files of the log are missing "+
 			"or damaged%s (see 'millrace log verify'); put them back, or remove %s to go on with what the log holds",
-			filepath.Join(b.cfg.Data, "log"), first, last, mark, unreadable(b.recovery.Log.Unreadable), filepath.Join(b.cfg.Data, "index"))
+			filepath.Join(b.cfg.Data, "log"), holds, mark, unreadable(b.recovery.Log.Unreadable), filepath.Join(b.cfg.Data, "index"))
 	}
 	return nil
 }
@@ -149,8 +153,9 @@ func (b *Broker) applyEntry(payload []byte, lsn segment.LSN) error {
 func (b *Broker) replay(from segment.LSN) error {
 	cursor := b.log.Cursor(from)
 	defer cursor.Close()
-	// A log whose beginning has been recycled begins with a catalogue. Later ones repeat what is known.
-	catalogue := len(b.hosts()) == 0
+	// A log whose beginning has been recycled begins with a catalogue. Later ones repeat what is known,
+	// except for the horizons that a recovery took over from its index: no record of their own says those.
+	first := len(b.hosts()) == 0
 	var queues []segment.QueueID
 	for cursor.Next() {
 		r := cursor.Record()
@@ -158,10 +163,7 @@ func (b *Broker) replay(from segment.LSN) error {
 		var err error
 		switch r.Kind() {
 		case segment.KindCatalogue:
-			if catalogue {
-				err = eachInCatalogue(r.Payload(), func(entry []byte) error { return b.applyEntry(entry, r.LSN()) })
-			}
-			if err == nil {
+			if err = b.replayCatalogue(r, first); err == nil {
 				continue // more of the catalogue may follow
 			}
 		case segment.KindTopology:
@@ -178,12 +180,29 @@ func (b *Broker) replay(from segment.LSN) error {
 		case segment.KindHorizon:
 			err = b.replayHorizon(r)
 		}
-		catalogue = false
+		first = false
 		if err != nil {
 			return fmt.Errorf("replay of record %d: %w", r.LSN(), err)
 		}
 	}
 	return cursor.Err()
+}
+
+// replayCatalogue applies a catalogue record: all of it at the log's beginning, else only its horizons.
+func (b *Broker) replayCatalogue(r segment.Record, all bool) error {
+	return eachInCatalogue(r.Payload(), func(entry []byte) error {
+		if all {
+			return b.applyEntry(entry, r.LSN())
+		}
+		c, _, err := decodeChange(entry)
+		if err != nil || c.op != declareQueue || c.horizon == 0 {
+			return err
+		}
+		if vh := b.host(c.vhost); vh != nil && vh.state.byID[c.queue.ID] != nil {
+			vh.state.byID[c.queue.ID].Entries().SetHorizon(c.horizon)
+		}
+		return nil
+	})
 }
 
 // unneeded reports whether a change could not be applied because the view is already past it: the

@@ -51,15 +51,16 @@ func (r *routes) headers() (map[string]any, error) {
 	return table.Normal(), nil
 }
 
-// route finds the queues of a message. Errors are *amqp.Error.
-func (c *Client) route(p *Publication) (*route, error) {
+// route finds the queues of a message, by its routing key and its copies' keys. Errors are *amqp.Error.
+func (c *Client) route(p *Publication, copies [][]byte) (*route, error) {
 	r := &c.routes
 	topology := &c.vhost.topology
 	generation := topology.router.Generation()
-	if r.last != nil && generation == r.generation && string(r.lastKeys) == string(p.Keys) {
+	if len(copies) == 0 && r.last != nil && generation == r.generation && string(r.lastKeys) == string(p.Keys) {
 		return r.last, nil
 	}
 	r.message.Exchange, r.message.Key = p.Keys.Split()
+	r.message.ExtraKeys = copies
 	r.header = &p.Header
 	decision, cached := r.cache.Lookup(&r.message)
 	if !cached {
@@ -80,7 +81,7 @@ func (c *Client) route(p *Publication) (*route, error) {
 		found = c.newRoute(decision.Set.Queues())
 		decision.Set.Memo = found
 	}
-	if r.last = nil; cached { // what the cache did not keep may hold for this message only
+	if r.last = nil; cached && len(copies) == 0 { // what the cache did not keep may hold for this message only
 		r.generation, r.last = generation, found
 		r.lastKeys = append(r.lastKeys[:0], p.Keys...)
 	}
@@ -104,5 +105,5 @@ func (c *Client) routeError(err error) error {
 	if errors.As(err, &noExchange) { // PUB-01
 		return c.vhost.noExchange(amqp.BasicPublishID, noExchange.Name)
 	}
-	return amqp.Errorf(amqp.SyntaxError, amqp.BasicPublishID, "headers of the message cannot be decoded: %s", err) // WIRE-14
+	return undecodable(err)
 }

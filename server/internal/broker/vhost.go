@@ -27,7 +27,8 @@ type VHost struct {
 		sync.Mutex
 		byID    map[segment.QueueID]*queue.Queue
 		agenda  *queue.Agenda
-		touched []*Client // have deliveries to pass on
+		touched []*Client           // have deliveries to pass on
+		replies map[string]*Channel // consumers of the pseudo queue for answers, by the name that stands for them
 	}
 }
 

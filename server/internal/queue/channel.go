@@ -171,7 +171,8 @@ func (ch *Channel) conclude(u *unsettled, o Outcome, logged bool) {
 	}
 }
 
-func (ch *Channel) nextTag() Tag {
+// NextTag takes the next delivery tag, for what is settled by being sent.
+func (ch *Channel) NextTag() Tag {
 	ch.last++
 	return ch.last
 }

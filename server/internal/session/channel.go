@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"errors"
 
 	"github.com/millrace-mq/millrace/server/amqp"
@@ -216,7 +215,7 @@ func (ch *channel) sendBack(p *broker.Publication) {
 
 func (ch *channel) appendReturn(dst []byte, p *broker.Publication) []byte {
 	dst = amqp.AppendMethod(dst, ch.Number, &amqp.BasicReturn{ReplyCode: amqp.NoRoute, ReplyText: "NO_ROUTE", Keys: p.Keys})
-	return amqp.AppendContent(dst, ch.Number, p.Header.Raw, bytes.Join(p.Body, nil), ch.conn.frameMax)
+	return ch.conn.appendContent(dst, ch.Number, p)
 }
 
 func (ch *channel) ack(payload []byte) error {

@@ -372,6 +372,20 @@ func (c *conn) Confirm(channel uint16, seq uint64, multiple bool) {
 	})
 }
 
+// Reply implements [broker.Sink].
+func (c *conn) Reply(channel uint16, consumer string, tag queue.Tag, p *broker.Publication) {
+	c.out.add(func(dst []byte) []byte {
+		start := len(dst)
+		dst = amqp.AppendDeliver(amqp.BeginFrame(dst, amqp.FrameMethod, channel), consumer, uint64(tag), false, p.Keys)
+		return c.appendContent(amqp.EndFrame(dst, start), channel, p)
+	})
+}
+
+// appendContent appends a message that the log does not have.
+func (c *conn) appendContent(dst []byte, channel uint16, p *broker.Publication) []byte {
+	return amqp.AppendContent(dst, channel, p.Header.Raw, bytes.Join(p.Body, nil), c.frameMax)
+}
+
 // Cancel implements [broker.Sink].
 func (c *conn) Cancel(channel uint16, consumer string) {
 	if c.features.cancelNotify {

@@ -78,6 +78,10 @@ func (c *conn) method(payload []byte) error {
 		c.out.method(0, &amqp.ConnectionCloseOk{})
 		c.state = ended
 		return errEnd
+	case *amqp.ConnectionCloseOk:
+		if c.stopping.Load() {
+			return errEnd
+		}
 	case *amqp.ConnectionUpdateSecret:
 		if c.state == running { // CONN-10: the internal backend does not verify it
 			c.out.method(0, &amqp.ConnectionUpdateSecretOk{})

@@ -29,7 +29,7 @@ func (ch *channel) basicConsume(m *amqp.BasicConsume) error {
 	if tag == "" {
 		tag = "amq.ctag-" + broker.RandomName() // CONS-01
 	}
-	if old := ch.consumers[tag]; old != nil && !ch.conn.client.Ended(old) {
+	if old := ch.consumers[tag]; old != nil && !ch.conn.client.Ended(old) || ch.ConsumesReplies(tag) {
 		return amqp.Errorf(amqp.NotAllowed, m.ID(), "attempt to reuse consumer tag '%s'", tag)
 	}
 	priority, err := ch.priority(name, m)
@@ -40,9 +40,13 @@ func (ch *channel) basicConsume(m *amqp.BasicConsume) error {
 		Tag: tag, Channel: ch.Channel.Channel, NoAck: m.NoAck, Exclusive: m.Exclusive,
 		Limit: ch.prefetch, Priority: priority, Arguments: m.Arguments,
 	}
-	err = ch.conn.client.Consume(name, consumer, func() {
+	started := func() {
 		ch.replyUnless(m.NoWait, &amqp.BasicConsumeOk{ConsumerTag: tag}) // before the first delivery (CONS-02)
-	})
+	}
+	if name == broker.ReplyTo {
+		return ch.ConsumeReplies(consumer, started)
+	}
+	err = ch.conn.client.Consume(name, consumer, started)
 	if err != nil {
 		return err
 	}
@@ -69,6 +73,7 @@ func (ch *channel) basicCancel(m *amqp.BasicCancel) error {
 		delete(ch.consumers, m.ConsumerTag)
 		ch.conn.client.CancelConsumer(consumer)
 	}
+	ch.CancelReplies(m.ConsumerTag)
 	ch.replyUnless(m.NoWait, &amqp.BasicCancelOk{ConsumerTag: m.ConsumerTag}) // also for an unknown tag (CONS-06)
 	return nil
 }
