@@ -141,12 +141,13 @@ func (m *model) judge(t *rapid.T, d queue.Delivery) {
 	if message == nil || message.lsn != d.LSN {
 		t.Fatalf("delivery of %d from %s, the oldest ready message is %+v", d.LSN, q.real.Name, message)
 	}
-	c.channel.out.room--
 	m.hand(t, q, c.channel, c, message, d, c.noAck)
 }
 
 func (m *model) hand(t *rapid.T, q *modelQueue, ch *modelChannel, c *modelConsumer, message *modelMessage, d queue.Delivery, noAck bool) {
 	ch.last++
+	ch.out.room--
+	d.Channel.Outlet().(*sharedOutlet).used--
 	if d.Tag != ch.last || d.Channel != ch.real || d.Redelivered != message.redelivered || d.Size != uint32(message.lsn) {
 		t.Fatalf("delivery %+v, want tag %d on channel %d, message %+v", d, ch.last, ch.real.Number, message)
 	}
@@ -225,7 +226,7 @@ func (m *model) catchUp(t *rapid.T, all *[]queue.Delivery) {
 type sharedOutlet struct {
 	room *int
 	all  *[]queue.Delivery
-	used int
+	used int // of the room, by deliveries that are not judged yet
 }
 
 func (o *sharedOutlet) Room() bool { return *o.room-o.used > 0 }
@@ -277,7 +278,6 @@ func TestQueuesAgainstAModel(t *testing.T) {
 			TB: f.TB, store: f.store, agenda: &queue.Agenda{}, ids: f.ids,
 			journal: map[segment.QueueID][]string{}, settled: map[segment.QueueID][]segment.Range{},
 		}}
-		outlets := map[*modelChannel]*sharedOutlet{}
 		addQueue := func(durable bool) {
 			f.ids++
 			d := queue.Declaration{ID: f.ids, Name: fmt.Sprintf("q%d", f.ids), Durable: durable}
@@ -289,16 +289,10 @@ func TestQueuesAgainstAModel(t *testing.T) {
 		addQueue(false)
 		for number := range 3 {
 			ch := &modelChannel{out: newOutlet()}
-			outlets[ch] = &sharedOutlet{room: &ch.out.room, all: &all}
-			ch.real = queue.NewChannel(uint16(number+1), outlets[ch])
+			ch.real = queue.NewChannel(uint16(number+1), &sharedOutlet{room: &ch.out.room, all: &all})
 			m.channels = append(m.channels, ch)
 		}
-		catchUp := func() {
-			m.catchUp(t, &all)
-			for _, o := range outlets {
-				o.used = 0 // the model has taken the room by now
-			}
-		}
+		catchUp := func() { m.catchUp(t, &all) }
 		someQueue := func() *modelQueue { return pick(t, "queue", m.queues) }
 		someChannel := func() *modelChannel { return pick(t, "channel", m.channels) }
 		tags := 0
@@ -367,8 +361,6 @@ func TestQueuesAgainstAModel(t *testing.T) {
 					if d.LSN != message.lsn || d.Consumer != nil || d.Remaining != q.ready()-1 {
 						t.Fatalf("get %+v, want %+v", d, message)
 					}
-					ch.out.room--
-					outlets[ch].used = 0
 					m.hand(t, q, ch, nil, message, d, noAck)
 				}
 				catchUp()
@@ -442,8 +434,7 @@ func TestQueuesAgainstAModel(t *testing.T) {
 				}
 				number := ch.real.Number
 				*ch = modelChannel{out: newOutlet()}
-				outlets[ch] = &sharedOutlet{room: &ch.out.room, all: &all}
-				ch.real = queue.NewChannel(number, outlets[ch])
+				ch.real = queue.NewChannel(number, &sharedOutlet{room: &ch.out.room, all: &all})
 				m.consumers = slices.DeleteFunc(m.consumers, func(c *modelConsumer) bool { return c.channel == ch })
 				catchUp()
 			},
