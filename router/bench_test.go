@@ -30,7 +30,7 @@ func (l *load) bind(n int, key string, arguments map[string]any) {
 
 func newLoad(kind string) *load {
 	l := &load{router: router.New[int]()}
-	_, err := l.router.Declare(router.Exchange{Name: "x", Type: kind})
+	_, err := l.router.Declare(declaration("x", kind))
 	l.must(err)
 	return l
 }
@@ -125,6 +125,55 @@ func headersLoad(bindings int) *load {
 	return l
 }
 
+// choiceLoad is of a type that chooses one of the destinations; a thousand keys are sent.
+func choiceLoad(kind string, bindings int) *load {
+	l := newLoad(kind)
+	for i := range bindings {
+		l.bind(i, bindingKey(kind, i%5), nil)
+	}
+	for i := range 1000 {
+		l.messages = append(l.messages, message("x", fmt.Sprint("orders.created.", i)))
+	}
+	return l
+}
+
+// partLoad hashes a part of the message.
+func partLoad(argument, name string) *load {
+	l := &load{router: router.New[int]()}
+	_, err := l.router.Declare(router.Exchange{Name: "x", Type: router.ConsistentHash, Arguments: args{argument: name}})
+	l.must(err)
+	for i := range 10 {
+		l.bind(i, "1", nil)
+	}
+	for i := range 100 {
+		value := []byte(fmt.Sprint("customer-", i))
+		m := message("x", "k")
+		m.Header = func(string) ([]byte, bool, error) { return value, true, nil }
+		m.Property = func(string) ([]byte, bool) { return value, true }
+		l.messages = append(l.messages, m)
+	}
+	return l
+}
+
+// delayedLoad holds every second message.
+func delayedLoad() *load {
+	l := newLoad(router.DelayedMessage)
+	for i := range 10 {
+		l.bind(i, fmt.Sprint("orders.", i, ".#"), nil)
+		l.messages = append(l.messages, message("x", fmt.Sprint("orders.", i)), withDelay(message("x", "orders")))
+	}
+	return l
+}
+
+func historyLoad() *load {
+	l := newLoad(router.RecentHistory)
+	for i := range 10 {
+		l.bind(i, "", nil)
+	}
+	l.messages = []*router.Message{message("x", "any.key")}
+	return l
+}
+
 var loads = []struct {
 	name string
 	make func() *load
@@ -138,6 +187,15 @@ var loads = []struct {
 	{"topic/10000", func() *load { return topicLoad(10000) }},
 	{"topic-dense/1000", func() *load { return denseLoad(1000) }},
 	{"headers/100", func() *load { return headersLoad(100) }},
+	{"consistent/10", func() *load { return choiceLoad(router.ConsistentHash, 10) }},
+	{"consistent/1000", func() *load { return choiceLoad(router.ConsistentHash, 1000) }},
+	{"consistent-header/10", func() *load { return partLoad("hash-header", "h") }},
+	{"consistent-property/10", func() *load { return partLoad("hash-property", "message_id") }},
+	{"modulus/1000", func() *load { return choiceLoad(router.ModulusHash, 1000) }},
+	{"random/1000", func() *load { return choiceLoad(router.Random, 1000) }},
+	{"local-random/1000", func() *load { return choiceLoad(router.LocalRandom, 1000) }},
+	{"history/10", historyLoad},
+	{"delayed/10", delayedLoad},
 }
 
 func BenchmarkRoute(b *testing.B) {
@@ -185,9 +243,12 @@ func BenchmarkBindUnbind(b *testing.B) {
 		b.Run(kind, func(b *testing.B) {
 			l := newLoad(kind)
 			for i := range 1000 {
-				l.bind(i, fmt.Sprintf("a.%d.#", i), nil)
+				l.bind(i, bindingKey(kind, i), nil)
 			}
-			change := router.Binding{Source: "x", Destination: "q1", Key: "another.*.key"}
+			change := router.Binding{Source: "x", Destination: "q1", Key: bindingKey(kind, 2000)}
+			if kind == router.LocalRandom {
+				change.Arguments = args{"a": 1}
+			}
 			b.ReportAllocs()
 			for b.Loop() {
 				_, bound := l.router.Bind(change)

@@ -85,8 +85,9 @@ type binding[Q comparable] struct {
 	identity    identity
 	source      *exchange[Q]
 	destination *vertex[Q]
-	incomingPos int // in destination.incoming
-	bucketPos   int // in the bucket its matcher put it into
+	incomingPos int  // in destination.incoming
+	bucketPos   int  // in the bucket its matcher put it into
+	waiting     bool // for another one to the same destination to go: see consistentMatcher
 }
 
 // bucket is bindings that match together. targets[i] is the target of bindings[i], kept beside it
@@ -114,10 +115,22 @@ func (k *bucket[Q]) remove(b *binding[Q]) {
 	k.targets = slices.Delete(k.targets, last, last+1)
 }
 
-// compare orders bindings for listing: by source, kind, destination, key, arguments.
+// compare orders bindings for listing: by source, kind, destination, key, arguments. One that waits
+// for others to the same destination comes behind them, so that it does again when bindings are made
+// in the order of listing.
 func (b *binding[Q]) compare(other *binding[Q]) int {
-	return cmp.Or(
+	byDestination := cmp.Or(
 		cmp.Compare(b.declared.Source, other.declared.Source),
-		b.identity.compare(other.identity),
+		cmp.Compare(b.identity.kind, other.identity.kind),
+		cmp.Compare(b.identity.destination, other.identity.destination),
 	)
+	switch {
+	case byDestination != 0:
+		return byDestination
+	case b.waiting == other.waiting:
+		return b.identity.compare(other.identity)
+	case b.waiting:
+		return 1
+	}
+	return -1
 }

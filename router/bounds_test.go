@@ -11,7 +11,8 @@ func TestNothingStaysAfterRemoval(t *testing.T) {
 	r := New[int]()
 	for round := range 3 {
 		for i, kind := range Types() {
-			if _, err := r.Declare(Exchange{Name: fmt.Sprint("x", i), Type: kind}); err != nil {
+			e := Exchange{Name: fmt.Sprint("x", i), Type: kind, Arguments: map[string]any{"x-delayed-type": ConsistentHash}}
+			if _, err := r.Declare(e); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -20,9 +21,16 @@ func TestNothingStaysAfterRemoval(t *testing.T) {
 			if err := r.AddQueue(name, q); err != nil {
 				t.Fatal(err)
 			}
-			for i := range Types() {
-				for _, key := range []string{"a.#.b", fmt.Sprintf("*.%d.#.#.x", q), "", "#", "a.b"} {
-					b := Binding{Source: fmt.Sprint("x", i), Destination: name, Key: key, Arguments: map[string]any{fmt.Sprint("h", q%7): q}}
+			for i, kind := range Types() {
+				keys := []string{"a.#.b", fmt.Sprintf("*.%d.#.#.x", q), "", "#", "a.b"}
+				switch kind {
+				case ConsistentHash, DelayedMessage:
+					keys = []string{"3", "1", "2", "7", "11"}
+				case LocalRandom:
+					keys = make([]string, 5)
+				}
+				for n, key := range keys {
+					b := Binding{Source: fmt.Sprint("x", i), Destination: name, Key: key, Arguments: map[string]any{fmt.Sprint("h", q%7): n}}
 					if _, err := r.Bind(b); err != nil {
 						t.Fatal(err)
 					}
@@ -36,8 +44,12 @@ func TestNothingStaysAfterRemoval(t *testing.T) {
 		}
 		for i := range Types() {
 			x := r.exchanges[fmt.Sprint("x", i)]
-			empty := true
-			switch m := x.matcher.(type) {
+			empty := false
+			at := x.matcher
+			if delayed, ok := at.(*delayedMatcher[int]); ok {
+				at = delayed.matcher
+			}
+			switch m := at.(type) {
 			case *directMatcher[int]:
 				empty = len(m.keys) == 0
 			case *fanoutMatcher[int]:
@@ -46,6 +58,16 @@ func TestNothingStaysAfterRemoval(t *testing.T) {
 				empty = m.root.useless()
 			case *headersMatcher[int]:
 				empty = m.empty() && len(m.rules)+len(m.names)+len(m.slots) == 0
+			case *consistentMatcher[int]:
+				empty = m.empty() && len(m.shares)+len(m.counting)+len(m.waiting) == 0
+			case *modulusMatcher[int]:
+				empty = len(m.targets)+len(m.names) == 0
+			case *randomMatcher[int]:
+				empty = m.empty()
+			case *localRandomMatcher[int]:
+				empty = m.empty()
+			case *historyMatcher[int]:
+				empty = m.empty()
 			}
 			if !empty || len(x.bindings)+len(x.incoming) != 0 {
 				t.Errorf("round %d: %s still holds something", round, x.declared.Type)

@@ -2,6 +2,7 @@ package router
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -38,13 +39,14 @@ type Cache[Q comparable] struct {
 
 	sets       map[uint64]*Set[Q] // by fingerprint; answers of this generation
 	older      map[uint64]*Set[Q] // of the one before: a set outlives a change that it has nothing to do with
-	remembered int                // queues in sets
+	remembered int                // queues and keepers in sets
 	buffer     []Q
 }
 
 // Set is where some messages go. It never changes.
 type Set[Q comparable] struct {
 	queues []Q
+	kept   *Kept
 
 	// Memo is for the caller that owns the Cache to remember what it derived from the queues, say
 	// their encoded form. It is nil at first. A Set can outlive a change of the router.
@@ -53,6 +55,14 @@ type Set[Q comparable] struct {
 
 // Queues are the queues of the set, each once. The slice must not be changed.
 func (s *Set[Q]) Queues() []Q { return s.queues }
+
+// Kept is what exchanges do with the messages beside; nil, as a rule, for nothing. It must not be
+// changed.
+func (s *Set[Q]) Kept() *Kept { return s.kept }
+
+func (s *Set[Q]) equal(queues []Q, kept *Kept) bool {
+	return slices.Equal(s.queues, queues) && s.kept.equal(kept)
+}
 
 // Decision is an answer of a Cache.
 type Decision[Q comparable] struct {
@@ -73,6 +83,9 @@ type slot[Q comparable] struct {
 func NewCache[Q comparable](r *Router[Q]) *Cache[Q] {
 	return &Cache[Q]{router: r, seed: maphash.MakeSeed()}
 }
+
+// SetRandom gives the source that the cache's Scratch draws from; it is the cache's from then on.
+func (c *Cache[Q]) SetRandom(source rand.Source) { c.scratch.Random = source }
 
 // Lookup answers from memory, without any lock. If it cannot, Route can.
 func (c *Cache[Q]) Lookup(m *Message) (Decision[Q], bool) {
@@ -99,7 +112,7 @@ func (c *Cache[Q]) Route(m *Message) (Decision[Q], error) {
 	if err != nil {
 		return Decision[Q]{}, err
 	}
-	d := Decision[Q]{Set: c.share(queues, out.fingerprint), Internal: out.Internal}
+	d := Decision[Q]{Set: c.share(queues, &out), Internal: out.Internal}
 	clear(queues) // a deleted queue must not live on in the buffer
 	c.buffer = queues
 	exchange := maphash.Bytes(c.seed, m.Exchange)
@@ -137,23 +150,24 @@ func (c *Cache[Q]) forget() {
 	c.remembered = 0
 }
 
-// share finds the Set with these queues or makes it.
-func (c *Cache[Q]) share(queues []Q, fingerprint uint64) *Set[Q] {
-	if set, ok := c.sets[fingerprint]; ok && slices.Equal(set.queues, queues) {
+// share finds the Set with these queues, and with what is kept, or makes it.
+func (c *Cache[Q]) share(queues []Q, out *Outcome) *Set[Q] {
+	if set, ok := c.sets[out.fingerprint]; ok && set.equal(queues, out.Kept) {
 		return set
 	}
-	set, ok := c.older[fingerprint]
-	if !ok || !slices.Equal(set.queues, queues) {
-		set = &Set[Q]{queues: slices.Clone(queues)}
+	set, ok := c.older[out.fingerprint]
+	if !ok || !set.equal(queues, out.Kept) {
+		set = &Set[Q]{queues: slices.Clone(queues), kept: out.Kept.clone()}
 	}
-	if c.remembered+len(queues) > maxRemembered || len(c.sets) >= maxSlots {
+	size := len(queues) + out.Kept.len()
+	if c.remembered+size > maxRemembered || len(c.sets) >= maxSlots {
 		c.forget()
 	}
 	if c.sets == nil {
 		c.sets = make(map[uint64]*Set[Q])
 	}
-	c.sets[fingerprint] = set
-	c.remembered += len(queues)
+	c.sets[out.fingerprint] = set
+	c.remembered += size
 	return set
 }
 

@@ -6,6 +6,13 @@ const (
 	Fanout  = "fanout"
 	Topic   = "topic"
 	Headers = "headers"
+
+	ConsistentHash = "x-consistent-hash"
+	ModulusHash    = "x-modulus-hash"
+	Random         = "x-random"
+	LocalRandom    = "x-local-random"
+	RecentHistory  = "x-recent-history"
+	DelayedMessage = "x-delayed-message"
 )
 
 // argAlternate is the declare argument that names an exchange's alternate.
@@ -26,8 +33,13 @@ type Exchange struct {
 	Alternate string
 }
 
-// Types lists the names of the exchange types, sorted.
-func Types() []string { return []string{Direct, Fanout, Headers, Topic} }
+// Types lists the names of the exchange types, sorted (EXCH-01).
+func Types() []string {
+	return []string{
+		Direct, Fanout, Headers, Topic,
+		ConsistentHash, DelayedMessage, LocalRandom, ModulusHash, Random, RecentHistory,
+	}
+}
 
 // Predeclared lists the exchanges that a vhost starts with beside the default one, which is always
 // there (6.1).
@@ -60,7 +72,8 @@ func (x *exchange[Q]) resolveAlternate() {
 }
 
 // matcher is an exchange type at work: the bindings of one exchange, arranged for finding. Adding a
-// type means implementing it and naming it in newMatcher and Types.
+// type means implementing it and naming it in newMatcherOf and Types, and in checkArguments if not all
+// declare arguments are right for it.
 type matcher[Q comparable] interface {
 	// check refuses a binding that the type cannot have.
 	check(b *Binding) error
@@ -71,9 +84,31 @@ type matcher[Q comparable] interface {
 	match(s *Scratch[Q])
 }
 
-// newMatcher makes the empty matcher of an exchange type.
-func newMatcher[Q comparable](name string, ids *idPool) (matcher[Q], error) {
-	switch name {
+// checkArguments refuses declare arguments that an exchange type cannot have.
+func checkArguments(kind string, arguments map[string]any) error {
+	switch kind {
+	case ConsistentHash:
+		return checkHashArguments(arguments)
+	case RecentHistory:
+		return checkHistory(arguments)
+	case DelayedMessage:
+		return checkDelayed(arguments)
+	}
+	return nil
+}
+
+// newMatcher makes the empty matcher of an exchange.
+func newMatcher[Q comparable](e *Exchange, ids *idPool) (matcher[Q], error) {
+	made, err := newMatcherOf[Q](routesAs(e.Type, e.Arguments), e, ids)
+	if err == nil && e.Type == DelayedMessage {
+		made = &delayedMatcher[Q]{matcher: made, keeper: newKeeper(e)}
+	}
+	return made, err
+}
+
+// newMatcherOf makes the empty matcher of the type that an exchange routes as.
+func newMatcherOf[Q comparable](kind string, e *Exchange, ids *idPool) (matcher[Q], error) {
+	switch kind {
 	case Direct:
 		return &directMatcher[Q]{keys: make(map[string]*bucket[Q])}, nil
 	case Fanout:
@@ -82,6 +117,16 @@ func newMatcher[Q comparable](name string, ids *idPool) (matcher[Q], error) {
 		return newTopicMatcher[Q](ids), nil
 	case Headers:
 		return newHeadersMatcher[Q](), nil
+	case ConsistentHash:
+		return newConsistentMatcher[Q](e.Arguments), nil
+	case ModulusHash:
+		return &modulusMatcher[Q]{}, nil
+	case Random:
+		return &randomMatcher[Q]{}, nil
+	case LocalRandom:
+		return &localRandomMatcher[Q]{}, nil
+	case RecentHistory:
+		return &historyMatcher[Q]{keeper: newKeeper(e)}, nil
 	}
-	return nil, UnknownType{Type: name}
+	return nil, UnknownType{Type: kind}
 }

@@ -144,7 +144,10 @@ func (s *Scratch[Q]) decodeHeaders() bool {
 	if !s.headers.known {
 		s.headers.known = true
 		if s.message.Headers != nil {
-			s.headers.table, s.err = s.message.Headers()
+			var err error
+			if s.headers.table, err = s.message.Headers(); err != nil {
+				s.fail(err)
+			}
 		}
 	}
 	return s.err == nil

@@ -41,7 +41,9 @@ func (r *Router[Q]) Queues() iter.Seq2[string, Q] {
 	}
 }
 
-// Bindings lists all bindings by source, kind of destination, destination, key and arguments.
+// Bindings lists all bindings by source, kind of destination, destination, key and arguments; but of
+// several from an x-consistent-hash exchange to one destination, the one that counts comes first. A
+// router that is given them in this order routes as this one.
 func (r *Router[Q]) Bindings() iter.Seq[Binding] {
 	return func(yield func(Binding) bool) {
 		for _, name := range slices.Sorted(maps.Keys(r.exchanges)) {

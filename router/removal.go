@@ -10,7 +10,7 @@ type Removed struct {
 	// Exchanges are the deleted ones: first the one that was asked for, if any, then by name those
 	// that deleted themselves because their last binding as source went (EXCH-10).
 	Exchanges []Exchange
-	Bindings  []Binding // in the order of Router.Bindings
+	Bindings  []Binding // by source, kind of destination, destination, key and arguments
 }
 
 // removal collects what goes while it goes.

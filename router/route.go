@@ -1,5 +1,7 @@
 package router
 
+import "math/rand/v2"
+
 // Message is what routing looks at.
 type Message struct {
 	Exchange []byte
@@ -8,10 +10,23 @@ type Message struct {
 	// ExtraKeys are the keys of the CC and BCC headers (CC-01).
 	ExtraKeys [][]byte
 
+	// The rest of the message is asked for only if an exchange on the path needs it. Errors are
+	// returned by Route as they are (WIRE-14). What is nil stands for a message without.
+
 	// Headers decodes the headers of the message. It is called only when a headers exchange is on
-	// the path, at most once a Route; nil stands for a message without headers. Its error is
-	// returned by Route as it is (WIRE-14). The values are read before Route returns, never kept.
+	// the path, at most once a Route. The values are read before Route returns, never kept.
 	Headers func() (map[string]any, error)
+
+	// Header finds one header. Its value may be given as any octets, if only equal values have equal
+	// ones; they are read before the next call. An x-consistent-hash exchange asks.
+	Header func(name string) (value []byte, ok bool, err error)
+
+	// Property finds one of correlation_id, message_id and timestamp, likewise.
+	Property func(name string) (value []byte, ok bool)
+
+	// Delayed tells whether the message has a delay (see Delay) that is still to come. An
+	// x-delayed-message exchange asks. A message that is due must not have it.
+	Delayed func() (bool, error)
 }
 
 // Dependence tells what a routing result depends on, apart from the state of the router. Each value
@@ -22,7 +37,7 @@ type Dependence uint8
 const (
 	OnExchange Dependence = iota // same for every key: only fanout exchanges on the path
 	OnKey                        // same for every message with this exchange and key
-	OnMessage                    // headers were looked at: this message only
+	OnMessage                    // more of the message was looked at, or chance: this message only
 )
 
 // Outcome tells about a routing result what its queues do not.
@@ -32,13 +47,20 @@ type Outcome struct {
 	Internal bool
 	// Depends tells how far the result may be reused at the same generation.
 	Depends Dependence
+	// Kept is nil unless an exchange on the path keeps the message. It is borrowed from the Scratch
+	// until its next Route.
+	Kept *Kept
 
-	fingerprint uint64 // of the ids of the queues, in order
+	fingerprint uint64 // of the ids of the queues, in order, and of what is kept
 }
 
 // Scratch is the memory one caller routes with. The zero value is ready. It belongs to one caller at
 // a time and serves any number of routers. It keeps nothing of a message after Route returned.
 type Scratch[Q comparable] struct {
+	// Random is what x-random and x-local-random draw from. It is the Scratch's own. One that is
+	// missing when it is needed is made, with a seed from the runtime.
+	Random rand.Source
+
 	marks []uint64 // by id: the round in which it was last seen
 	round uint64   // never repeats, so marks are never cleared
 
@@ -51,6 +73,7 @@ type Scratch[Q comparable] struct {
 	depends     Dependence
 	fingerprint uint64
 	headers     headersOf
+	kept        Kept // stays until the next Route
 	err         error
 
 	words  topicScratch[Q]
@@ -58,8 +81,8 @@ type Scratch[Q comparable] struct {
 }
 
 // Route appends to dst the queues that m goes to, each at most once (ROUTE-01), and returns the
-// extended slice. The only errors are NoExchange and what m.Headers returns; dst is then returned as
-// it was.
+// extended slice. The only errors are NoExchange and what the functions of m return; dst is then
+// returned as it was.
 func (r *Router[Q]) Route(dst []Q, m *Message, s *Scratch[Q]) ([]Q, Outcome, error) {
 	x, ok := r.exchanges[string(m.Exchange)]
 	if !ok {
@@ -93,6 +116,7 @@ func (s *Scratch[Q]) begin(dst []Q, m *Message, ids uint32) {
 	s.round++
 	s.visit = s.round
 	s.message, s.queues = m, dst
+	s.kept.Delayed, s.kept.History = s.kept.Delayed[:0], s.kept.History[:0]
 	s.depends, s.fingerprint, s.err = OnExchange, fingerprintBasis, nil
 }
 
@@ -101,6 +125,9 @@ func (s *Scratch[Q]) end(dst []Q, internal bool) ([]Q, Outcome, error) {
 	out := Outcome{Internal: internal, Depends: s.depends, fingerprint: s.fingerprint}
 	if out.Depends == OnKey && len(s.message.ExtraKeys) > 0 {
 		out.Depends = OnMessage
+	}
+	if !s.kept.empty() {
+		out.Kept = &s.kept
 	}
 	queues, err := s.queues, s.err
 	clear(s.frontier)
@@ -115,6 +142,13 @@ func (s *Scratch[Q]) end(dst []Q, internal bool) ([]Q, Outcome, error) {
 
 // dependOn notes that the result depends on d at least.
 func (s *Scratch[Q]) dependOn(d Dependence) { s.depends = max(s.depends, d) }
+
+// fail makes Route return err, unless there was another before.
+func (s *Scratch[Q]) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
 
 // reach puts an exchange on the frontier unless it was there.
 func (s *Scratch[Q]) reach(x *exchange[Q]) {

@@ -173,6 +173,11 @@ func TestOutcomeTellsInternalAndDependence(t *testing.T) { // EXCH-09
 	w.exchange(router.Topic, "t")
 	w.exchange(router.Fanout, "f", "f=>f", "f=>d", "f=>h")
 	w.exchange(router.Headers, "h")
+	w.exchange(router.ConsistentHash, "hash")
+	w.exchange(router.ModulusHash, "mod")
+	w.exchange(router.RecentHistory, "history")
+	w.exchange(router.Random, "random")
+	w.exchange(router.DelayedMessage, "delayed")
 	w.declare(router.Exchange{Name: "inner", Type: router.Fanout, Internal: true})
 	w.declare(router.Exchange{Name: "f~h", Type: router.Fanout, Alternate: "h"})
 	w.declare(router.Exchange{Name: "f=>inner", Type: router.Fanout})
@@ -192,6 +197,12 @@ func TestOutcomeTellsInternalAndDependence(t *testing.T) { // EXCH-09
 		{message("f=>d", "k"), router.Outcome{Depends: router.OnKey}},
 		{message("f=>h", "k"), router.Outcome{Depends: router.OnMessage}},
 		{message("f~h", "k"), router.Outcome{Depends: router.OnMessage}},
+		{message("hash", "k"), router.Outcome{Depends: router.OnKey}},
+		{message("hash", "k", "cc"), router.Outcome{Depends: router.OnMessage}},
+		{message("mod", "k"), router.Outcome{Depends: router.OnKey}},
+		{message("history", "k"), router.Outcome{Depends: router.OnExchange}},
+		{message("random", "k"), router.Outcome{Depends: router.OnMessage}},
+		{message("delayed", "k"), router.Outcome{Depends: router.OnMessage}},
 		{message("inner", "k"), router.Outcome{Internal: true}},
 		{message("f=>inner", "k"), router.Outcome{}},
 	} {

@@ -77,7 +77,7 @@ func (r *Router[Q]) CheckDeclare(e Exchange) (exists bool, err error) {
 			return false, WrongType{Arg: argAlternate, Type: TypeName(value)}
 		}
 	}
-	return false, nil
+	return false, checkArguments(e.Type, e.Arguments)
 }
 
 // Declare adds an exchange, unless an equivalent one is there.
@@ -86,7 +86,7 @@ func (r *Router[Q]) Declare(e Exchange) (created bool, err error) {
 	if err != nil || exists {
 		return false, err
 	}
-	m, err := newMatcher[Q](e.Type, r.ids)
+	m, err := newMatcher[Q](&e, r.ids)
 	if err != nil {
 		return false, err
 	}

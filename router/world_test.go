@@ -1,6 +1,7 @@
 package router_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -23,8 +24,29 @@ func newWorld(t *testing.T) *world {
 func (w *world) exchange(kind string, names ...string) {
 	w.t.Helper()
 	for _, name := range names {
-		w.declare(router.Exchange{Name: name, Type: kind})
+		w.declare(declaration(name, kind))
 	}
+}
+
+// declaration has the arguments without which a type cannot be declared.
+func declaration(name, kind string) router.Exchange {
+	e := router.Exchange{Name: name, Type: kind}
+	if kind == router.DelayedMessage {
+		e.Arguments = args{"x-delayed-type": router.Topic}
+	}
+	return e
+}
+
+// bindingKey returns a key that a binding of the type may have, as a weight or a pattern: one of many,
+// where the type has many.
+func bindingKey(kind string, n int) string {
+	switch kind {
+	case router.ConsistentHash:
+		return fmt.Sprint(n + 1)
+	case router.LocalRandom:
+		return ""
+	}
+	return fmt.Sprintf("a.%d.#", n)
 }
 
 func (w *world) declare(e router.Exchange) {
@@ -98,6 +120,21 @@ func message(exchange string, keys ...string) *router.Message {
 
 func withHeaders(m *router.Message, headers map[string]any) *router.Message {
 	m.Headers = func() (map[string]any, error) { return headers, nil }
+	return m
+}
+
+func withHeader(m *router.Message, name, value string) *router.Message {
+	m.Header = func(asked string) ([]byte, bool, error) { return []byte(value), asked == name, nil }
+	return m
+}
+
+func withProperty(m *router.Message, name, value string) *router.Message {
+	m.Property = func(asked string) ([]byte, bool) { return []byte(value), asked == name }
+	return m
+}
+
+func withDelay(m *router.Message) *router.Message {
+	m.Delayed = func() (bool, error) { return true, nil }
 	return m
 }
 

@@ -1,0 +1,10 @@
+package router
+
+// HashOf and Mix let the oracle of the hash exchanges start from the same numbers.
+var (
+	HashOf = hashOf
+	Mix    = mix
+)
+
+// CompareIdentity orders bindings of one exchange as listings do.
+func CompareIdentity(a, b Binding) int { return a.identity().compare(b.identity()) }
