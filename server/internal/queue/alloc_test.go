@@ -22,8 +22,8 @@ func TestMessageInSteadyStateCostsNoAllocation(t *testing.T) {
 	ignore := func(segment.SettleReason, []segment.Range) {}
 	message := func() {
 		f.last++
-		q.Push(f.last, 100, false)
-		f.agenda.Dispatch()
+		f.add(q, f.last, 100, false)
+		f.dispatch()
 		if err := ch.Settle(out.last.Tag, false, queue.Acked); err != nil {
 			t.Fatal(err)
 		}

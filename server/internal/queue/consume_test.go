@@ -84,7 +84,7 @@ func TestExclusiveConsumerExcludesOthers(t *testing.T) { // CONS-04
 	want(t, "deliveries", out.words(), "x:1")
 	exclusive.Cancel()
 	f.push(q, 1)
-	if found, err := q.Take(ch, true); !found || err != nil {
+	if found, err := f.get(q, ch, true); !found || err != nil {
 		t.Errorf("get: %v, %v", found, err)
 	}
 	f.consume(q, queue.Consumer{Tag: "y", Channel: ch})
@@ -98,7 +98,7 @@ func TestGetIsAllowedBesideAnExclusiveConsumer(t *testing.T) { // CONS-04
 	f.consume(q, queue.Consumer{Tag: "x", Channel: ch, Exclusive: true, Limit: 1})
 	f.push(q, 2)
 	out.take()
-	if found, err := q.Take(queue.NewChannel(2, out), false); !found || err != nil {
+	if found, err := f.get(q, queue.NewChannel(2, out), false); !found || err != nil {
 		t.Fatalf("get: %v, %v", found, err)
 	}
 	want(t, "delivery", out.words(), "get:2")
@@ -135,7 +135,7 @@ func TestAutoDeleteQueueIsOrphanedByItsLastConsumer(t *testing.T) { // QUEUE-11
 	q := f.queue(queue.Declaration{AutoDelete: true})
 	plain := f.transient()
 
-	if found, err := q.Take(one, true); found || err != nil {
+	if found, err := f.get(q, one, true); found || err != nil {
 		t.Fatalf("get from an empty queue: %v, %v", found, err)
 	}
 	want(t, "after a get", len(f.agenda.TakeOrphaned()), 0)
@@ -190,9 +190,9 @@ func TestDeleteWhileScheduledDeliversNothing(t *testing.T) {
 	q, out := f.transient(), newOutlet()
 	f.consume(q, queue.Consumer{Tag: "a", Channel: queue.NewChannel(1, out)})
 	f.last++
-	q.Push(f.last, 1, false)
+	f.add(q, f.last, 1, false)
 	q.Delete()
-	f.agenda.Dispatch()
+	f.dispatch()
 	want(t, "deliveries", out.words(), "")
 }
 
@@ -230,10 +230,10 @@ func TestOutletWithoutRoomIsPassedOverUntilResume(t *testing.T) { // FLOW-03
 	want(t, "no room anywhere", narrow.words()+wide.words(), "")
 
 	narrow.room = 1
-	f.agenda.Dispatch()
+	f.dispatch()
 	want(t, "before anybody said so", narrow.words(), "")
 	ch.Resume()
-	f.agenda.Dispatch()
+	f.dispatch()
 	want(t, "after Resume", narrow.words(), "n:5")
 	wantCounts(t, q, 1, 0)
 }
@@ -244,7 +244,7 @@ func TestGetIsNotHeldBackByRoomAndTellsWhatRemains(t *testing.T) { // CONS-11
 	ch := queue.NewChannel(1, out)
 	f.push(q, 3)
 	for i, noAck := range []bool{false, true, false} {
-		if found, err := q.Take(ch, noAck); !found || err != nil {
+		if found, err := f.get(q, ch, noAck); !found || err != nil {
 			t.Fatalf("get: %v, %v", found, err)
 		}
 		d := out.take()[0]
@@ -252,7 +252,7 @@ func TestGetIsNotHeldBackByRoomAndTellsWhatRemains(t *testing.T) { // CONS-11
 			t.Errorf("delivery %d: %+v", i, d)
 		}
 	}
-	if found, err := q.Take(ch, false); found || err != nil {
+	if found, err := f.get(q, ch, false); found || err != nil {
 		t.Errorf("get from an empty queue: %v, %v", found, err)
 	}
 	wantCounts(t, q, 0, 2)

@@ -69,6 +69,19 @@ func (f *fixture) durable() *queue.Queue {
 
 func (f *fixture) transient() *queue.Queue { return f.queue(queue.Declaration{}) }
 
+// dispatch lets the queues deliver what they can.
+func (f *fixture) dispatch() { f.agenda.Dispatch() }
+
+// add adds one message at the tail.
+func (f *fixture) add(q *queue.Queue, lsn segment.LSN, size uint32, transient bool) {
+	q.Push(lsn, size, transient)
+}
+
+// get takes one message, as basic.get does.
+func (f *fixture) get(q *queue.Queue, ch *queue.Channel, noAck bool) (bool, error) {
+	return q.Take(ch, noAck)
+}
+
 // push adds n persistent messages and returns their LSNs.
 func (f *fixture) push(q *queue.Queue, n int) []segment.LSN { return f.pushAs(q, n, false) }
 
@@ -77,9 +90,9 @@ func (f *fixture) pushAs(q *queue.Queue, n int, transient bool) []segment.LSN {
 	for i := range lsns {
 		f.last++
 		lsns[i] = f.last
-		q.Push(f.last, uint32(f.last), transient)
+		f.add(q, f.last, uint32(f.last), transient)
 	}
-	f.agenda.Dispatch()
+	f.dispatch()
 	return lsns
 }
 
@@ -113,13 +126,13 @@ func (f *fixture) write() {
 
 // settle dispatches and writes until nothing is left to do.
 func (f *fixture) settleDown() {
-	f.agenda.Dispatch()
+	f.dispatch()
 	for rounds := 0; f.agenda.HasJournal(); rounds++ {
 		if rounds > 10 {
 			f.Fatal("the agenda never empties")
 		}
 		f.write()
-		f.agenda.Dispatch()
+		f.dispatch()
 	}
 }
 
@@ -180,7 +193,7 @@ func (f *fixture) consume(q *queue.Queue, c queue.Consumer) *queue.Consumer {
 	if err := q.Consume(&c); err != nil {
 		f.Fatalf("consume %s by %s: %v", q.Name, c.Tag, err)
 	}
-	f.agenda.Dispatch()
+	f.dispatch()
 	return &c
 }
 
@@ -189,7 +202,7 @@ func (f *fixture) settle(ch *queue.Channel, tag queue.Tag, multiple bool, o queu
 	if err := ch.Settle(tag, multiple, o); err != nil {
 		f.Fatalf("settle %d: %v", tag, err)
 	}
-	f.agenda.Dispatch()
+	f.dispatch()
 }
 
 func want[T any](t testing.TB, what string, got, want T) {

@@ -32,16 +32,16 @@ func TestGetWaitsForTheHorizonToo(t *testing.T) {
 	f := newFixture(t)
 	q, out := f.queue(queue.Declaration{Durable: true}), newOutlet()
 	ch := queue.NewChannel(1, out)
-	if found, err := q.Take(ch, false); found || err != nil {
+	if found, err := f.get(q, ch, false); found || err != nil {
 		t.Errorf("get from an empty queue: %v, %v", found, err)
 	}
 	f.push(q, 1)
-	if found, err := q.Take(ch, false); found || !errors.Is(err, queue.ErrBehindHorizon) {
+	if found, err := f.get(q, ch, false); found || !errors.Is(err, queue.ErrBehindHorizon) {
 		t.Fatalf("get before the journal is written: %v, %v", found, err)
 	}
 	wantCounts(t, q, 1, 0)
 	want(t, "journal", f.takeWritten(q), "horizon open")
-	if found, err := q.Take(ch, false); !found || err != nil {
+	if found, err := f.get(q, ch, false); !found || err != nil {
 		t.Fatalf("get: %v, %v", found, err)
 	}
 	want(t, "delivery", out.words(), "get:1")
@@ -117,7 +117,7 @@ func TestConsumerThatComesBetweenFallAndItsWritingWaits(t *testing.T) {
 	f.consume(q, queue.Consumer{Tag: "b", Channel: ch})
 	want(t, "before the rise is written", out.words(), "")
 	q.RaiseHorizon(to) // the fall is written
-	f.agenda.Dispatch()
+	f.dispatch()
 	want(t, "after the fall is written", out.words(), "")
 	want(t, "journal", f.takeWritten(q), "horizon open")
 	want(t, "after the rise is written", out.words(), "b:1 b:2")
@@ -130,14 +130,14 @@ func TestHorizonRunsAheadInABacklog(t *testing.T) {
 	const apart = 3 << 19
 	for range 3 {
 		f.last += apart
-		q.Push(f.last, 1, false)
+		f.add(q, f.last, 1, false)
 	}
 	f.consume(q, queue.Consumer{Tag: "c", Channel: queue.NewChannel(1, out)})
-	f.agenda.Dispatch()
+	f.dispatch()
 	var wants []string
 	for rounds := 0; f.agenda.HasJournal() && rounds < 5; rounds++ {
 		f.write()
-		f.agenda.Dispatch()
+		f.dispatch()
 		wants = append(wants, out.words())
 	}
 	want(t, "deliveries, from write to write", strings.Join(wants, " | "), "c:1572864 | c:3145728 | c:4718592")
@@ -150,7 +150,7 @@ func TestRecoveredQueueKnowsWhatMayHaveBeenHandedOut(t *testing.T) { // ACK-07, 
 	entries := f.store.NewQueue(d.ID)
 	q := queue.New(d, entries, f.agenda)
 	for lsn := range segment.LSN(6) {
-		q.Push(lsn+1, 1, lsn+1 == 3)
+		f.add(q, lsn+1, 1, lsn+1 == 3)
 	}
 	entries.SetHorizon(4) // as the replay found it
 	if err := q.Recovered(); err != nil {
@@ -170,12 +170,12 @@ func TestRecoveryFromAnOpenHorizonDoesNotTaintWhatComesLater(t *testing.T) { // 
 	d := queue.Declaration{ID: 78, Name: "q", Durable: true}
 	entries := f.store.NewQueue(d.ID)
 	q := queue.New(d, entries, f.agenda)
-	q.Push(1, 1, false)
+	f.add(q, 1, 1, false)
 	entries.SetHorizon(openHorizon)
 	if err := q.Recovered(); err != nil {
 		t.Fatal(err)
 	}
-	q.Push(2, 1, false)                   // handed to nobody
+	f.add(q, 2, 1, false)                 // handed to nobody
 	if err := q.Recovered(); err != nil { // the next crash
 		t.Fatal(err)
 	}

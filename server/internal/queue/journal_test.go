@@ -92,7 +92,7 @@ func TestPurgeIsWrittenWithoutWhatIsHeld(t *testing.T) {
 	ch := queue.NewChannel(1, out)
 	f.push(q, 6)
 	for range 3 {
-		if found, err := q.Take(ch, false); !found || err != nil {
+		if found, err := f.get(q, ch, false); !found || err != nil {
 			t.Fatalf("get: %v, %v", found, err)
 		}
 	}

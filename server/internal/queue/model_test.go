@@ -208,7 +208,7 @@ func (m *model) cancel(c *modelConsumer) {
 // their order matters: see sharedOutlet.
 func (m *model) catchUp(t *rapid.T, all *[]queue.Delivery) {
 	for rounds := 0; ; rounds++ {
-		m.agenda.Dispatch()
+		m.dispatch()
 		for _, d := range *all {
 			m.judge(t, d)
 		}
@@ -321,7 +321,7 @@ func TestQueuesAgainstAModel(t *testing.T) {
 				transient := rapid.Bool().Draw(t, "transient")
 				for range rapid.IntRange(1, 6).Draw(t, "n") {
 					m.last += segment.LSN(rapid.IntRange(1, 3).Draw(t, "gap"))
-					q.real.Push(m.last, uint32(m.last), transient)
+					m.add(q.real, m.last, uint32(m.last), transient)
 					if !q.gone {
 						q.messages = append(q.messages, &modelMessage{lsn: m.last, transient: transient})
 					}
@@ -364,10 +364,10 @@ func TestQueuesAgainstAModel(t *testing.T) {
 				if q.gone {
 					return
 				}
-				found, err := q.real.Take(ch.real, noAck)
+				found, err := m.get(q.real, ch.real, noAck)
 				if errors.Is(err, queue.ErrBehindHorizon) {
 					catchUp()
-					found, err = q.real.Take(ch.real, noAck)
+					found, err = m.get(q.real, ch.real, noAck)
 				}
 				message := q.oldest()
 				if err != nil || found != (message != nil) {

@@ -67,10 +67,10 @@ func TestChannelLimitTakesEffectAtOnce(t *testing.T) { // QOS-05
 	f.push(q, 9)
 	want(t, "limit 1", out.words(), "c:1")
 	ch.SetLimit(4)
-	f.agenda.Dispatch()
+	f.dispatch()
 	want(t, "raised to 4", out.words(), "c:2 c:3 c:4")
 	ch.SetLimit(2) // pauses until fewer than two are held
-	f.agenda.Dispatch()
+	f.dispatch()
 	for tag := range queue.Tag(2) {
 		f.settle(ch, tag+1, false, queue.Acked)
 	}
@@ -78,7 +78,7 @@ func TestChannelLimitTakesEffectAtOnce(t *testing.T) { // QOS-05
 	f.settle(ch, 3, false, queue.Acked)
 	want(t, "below the limit", out.words(), "c:5")
 	ch.SetLimit(0)
-	f.agenda.Dispatch()
+	f.dispatch()
 	want(t, "no limit", out.words(), "c:6 c:7 c:8 c:9")
 }
 
@@ -102,14 +102,14 @@ func TestGetCountsTowardsNoLimit(t *testing.T) { // QOS-04
 	ch := queue.NewChannel(1, out)
 	ch.SetLimit(1)
 	f.push(q, 3)
-	if found, err := q.Take(ch, false); !found || err != nil {
+	if found, err := f.get(q, ch, false); !found || err != nil {
 		t.Fatalf("get: %v, %v", found, err)
 	}
 	f.consume(q, queue.Consumer{Tag: "c", Channel: ch, Limit: 1})
 	want(t, "with a get unsettled", out.words(), "get:1 c:2")
 	f.settle(ch, 1, false, queue.Acked)
 	want(t, "settling the get frees nothing", out.words(), "")
-	if found, err := q.Take(ch, false); !found || err != nil {
+	if found, err := f.get(q, ch, false); !found || err != nil {
 		t.Errorf("get at the limit: %v, %v", found, err)
 	}
 }

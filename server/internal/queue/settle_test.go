@@ -13,7 +13,7 @@ func TestTagsCountEveryHandOut(t *testing.T) { // ACK-01
 	ch, other := queue.NewChannel(1, out), queue.NewChannel(2, out)
 	f.push(q, 4)
 	take := func(ch *queue.Channel, noAck bool) queue.Tag {
-		if found, err := q.Take(ch, noAck); !found || err != nil {
+		if found, err := f.get(q, ch, noAck); !found || err != nil {
 			t.Fatalf("get: %v, %v", found, err)
 		}
 		return out.take()[0].Tag
@@ -31,7 +31,7 @@ func heldTags(f *fixture) (*queue.Queue, *queue.Channel, *outlet) {
 	ch := queue.NewChannel(1, out)
 	f.push(q, 6)
 	for tag := range 6 {
-		if found, err := q.Take(ch, tag+1 == 3); !found || err != nil {
+		if found, err := f.get(q, ch, tag+1 == 3); !found || err != nil {
 			f.Fatalf("get: %v, %v", found, err)
 		}
 	}
@@ -160,7 +160,7 @@ func TestRecoverReturnsEverythingOfTheChannel(t *testing.T) { // ACK-06
 	f.consume(b, queue.Consumer{Tag: "o", Channel: other})
 	f.push(a, 2)
 	f.push(b, 1)
-	if found, err := b.Take(ch, false); found || err != nil {
+	if found, err := f.get(b, ch, false); found || err != nil {
 		t.Fatalf("get: %v, %v", found, err)
 	}
 	f.settle(ch, 1, false, queue.Acked)
@@ -168,7 +168,7 @@ func TestRecoverReturnsEverythingOfTheChannel(t *testing.T) { // ACK-06
 	ch.Recover()
 	wantCounts(t, a, 1, 0)
 	wantCounts(t, b, 0, 1) // the other channel's
-	f.agenda.Dispatch()
+	f.dispatch()
 	d := out.take()
 	if len(d) != 1 || d[0].LSN != 2 || !d[0].Redelivered || d[0].Tag != 3 {
 		t.Errorf("deliveries after recover: %+v", d)
@@ -186,7 +186,7 @@ func TestCloseReturnsEverythingAndEndsConsumers(t *testing.T) { // ERR-05
 	out.take()
 	f.settle(ch, 2, false, queue.Acked)
 	ch.Close()
-	f.agenda.Dispatch()
+	f.dispatch()
 	want(t, "consumers", q.Consumers(), 0)
 	wantCounts(t, q, 3, 0)
 	f.consume(q, queue.Consumer{Tag: "o", Channel: other})
@@ -213,7 +213,7 @@ func TestRedeliveredIsOfTheMessageNotOfTheConsumer(t *testing.T) { // ACK-07
 	q, out := f.transient(), newOutlet()
 	ch := queue.NewChannel(1, out)
 	f.push(q, 2)
-	if found, err := q.Take(ch, false); !found || err != nil {
+	if found, err := f.get(q, ch, false); !found || err != nil {
 		t.Fatalf("get: %v, %v", found, err)
 	}
 	f.settle(ch, 1, false, queue.Returned)
