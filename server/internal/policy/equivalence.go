@@ -20,10 +20,10 @@ func ComparedArguments(t Type) []string {
 }
 
 // Equivalent compares the arguments of a redeclaration with those of a queue of the type, and returns a
-// router.Mismatch or nil. Who does not say a type says fallback, which is Classic unless the virtual host
-// has another default (QUEUE-18).
-func Equivalent(t, fallback Type, current, received amqp.Table) error {
-	return router.EquivalentArguments(withType(current, t), withType(received, fallback), ComparedArguments(t)...)
+// router.Mismatch or nil. Whoever does not say a type has said the one that ParseQueue would give the queue:
+// Classic, or the virtual host's default (QUEUE-18).
+func Equivalent(t Type, current amqp.Table, q Queue, received amqp.Table) error {
+	return router.EquivalentArguments(withType(current, t), withType(received, q.defaultType()), ComparedArguments(t)...)
 }
 
 // withType returns the arguments with a type, unless they have one.

@@ -72,13 +72,19 @@ func NamePrefix(q Queue, args amqp.Table) (Optional[string], error) {
 	return some(prefix), nil
 }
 
+// defaultType is the type of a queue whose arguments do not say (QUEUE-18). A name that the broker makes
+// keeps it Classic too, as no other type could have it.
+func (q Queue) defaultType() Type {
+	if !q.Durable || q.Exclusive || q.AutoDelete || q.ServerNamed {
+		return Classic
+	}
+	return q.DefaultType
+}
+
 func (q Queue) queueType(args amqp.Table) (Type, error) {
 	value, ok := args[argType]
 	if !ok {
-		if !q.Durable || q.Exclusive || q.AutoDelete || q.ServerNamed {
-			return Classic, nil
-		}
-		return q.DefaultType, nil
+		return q.defaultType(), nil
 	}
 	name, ok := value.(string)
 	if !ok {
@@ -141,7 +147,8 @@ func (q Queue) checkProperties(t Type) error {
 	return refuse("invalid property '%s' for queue '%s' in vhost '%s'", property, q.Name, q.VHost)
 }
 
-// checkStream refuses sizes that a stream cannot have. The texts name no queue, and have this space too many.
+// checkStream refuses sizes that a stream cannot have. RabbitMQ's texts name no queue; the second has a space
+// too many.
 func checkStream(s *Settings) error {
 	const maxSegmentBytes, minFilterBytes, maxFilterBytes = 3000000000, 16, 255
 	if s.MaxSegmentBytes.Value > maxSegmentBytes {
