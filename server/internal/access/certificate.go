@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // CertificateSource is what of a certificate is taken for the user's name.
@@ -146,12 +145,12 @@ func distinguishedName(subject pkix.RDNSequence) (string, error) {
 	return strings.Join(sets, ","), nil
 }
 
-// attributeText returns an attribute's value. Text in old character sets, where it goes beyond ASCII,
-// cannot be told from other text, and names nobody.
+// attributeText returns an attribute's value in UTF-8. The parser has converted the old character sets,
+// and taken T61 for Latin-1 as RabbitMQ does.
 func attributeText(a pkix.AttributeTypeAndValue) (string, error) {
 	text, ok := a.Value.(string)
-	if !ok || !utf8.ValidString(text) {
-		return "", fmt.Errorf("%s of the certificate's subject is not UTF-8 text", attributeName(a.Type))
+	if !ok {
+		return "", fmt.Errorf("%s of the certificate's subject is not text", attributeName(a.Type))
 	}
 	return text, nil
 }

@@ -135,7 +135,8 @@ type TopicPermission struct {
 	Write, Read           string
 }
 
-// topicPermission is a TopicPermission with its patterns made. Immutable.
+// topicPermission is a TopicPermission with its patterns made; without them, it permits nothing.
+// Immutable.
 type topicPermission struct {
 	TopicPermission
 	write, read *Pattern
@@ -167,16 +168,17 @@ func (p TopicPermission) compileFor(who Subject) (*topicPermission, error) {
 	return compiled, nil
 }
 
-// forSubject returns the permission with the client's name in it. Should that make the pattern invalid,
-// it is the one that nothing but the variable's own name matches.
+// forSubject returns the permission with the client's name in it. A name that makes the pattern invalid,
+// as one may within a class, is permitted nothing.
 func (p *topicPermission) forSubject(who Subject) *topicPermission {
 	if p == nil || who.ClientID == "" || !strings.Contains(p.Write, clientID) && !strings.Contains(p.Read, clientID) {
 		return p
 	}
-	if compiled, err := p.compileFor(who); err == nil {
-		return compiled
+	compiled, err := p.compileFor(who)
+	if err != nil {
+		return &topicPermission{TopicPermission: p.TopicPermission}
 	}
-	return p
+	return compiled
 }
 
 // CheckTopic refuses a routing key that the subject may not write or read in a topic exchange. Where no
@@ -185,9 +187,23 @@ func (s *State) CheckTopic(who Subject, o Operation, exchange, key string, metho
 	return s.topicPermission(who.User, who.VHost, exchange).forSubject(who).check(who, o, exchange, key, method)
 }
 
+// allows reports whether a routing key is permitted; no topic permission permits everything.
+func (p *topicPermission) allows(o Operation, key string) bool {
+	if p == nil {
+		return true
+	}
+	var pattern *Pattern
+	switch o {
+	case Write:
+		pattern = p.write
+	case Read:
+		pattern = p.read
+	}
+	return pattern != nil && pattern.Match(key)
+}
+
 func (p *topicPermission) check(who Subject, o Operation, exchange, key string, method amqp.MethodID) error {
-	switch {
-	case p == nil, o == Write && p.write.Match(key), o == Read && p.read.Match(key):
+	if p.allows(o, key) {
 		return nil
 	}
 	return amqp.Errorf(amqp.AccessRefused, method, "%s access to topic '%s' in exchange '%s' in vhost '%s' refused for user '%s'",
