@@ -45,8 +45,13 @@ func (k Kind) String() string {
 // Flags are a record's bits.
 type Flags uint8
 
-// FlagTransient marks a record that needs no sync and is dropped at recovery.
-const FlagTransient Flags = 1
+const (
+	// FlagTransient marks a record that needs no sync and is dropped at recovery.
+	FlagTransient Flags = 1
+	// FlagDeadLettered marks a message that the broker published again after it had died in a queue: its
+	// x-death header is the broker's own.
+	FlagDeadLettered Flags = 2
+)
 
 // SettleReason says why entries left their queue.
 type SettleReason uint8

@@ -16,6 +16,8 @@ func (s *quietSink) Deliver(ds []queue.Delivery)  { s.last.Store(uint64(ds[len(d
 func (s *quietSink) Confirm(uint16, uint64, bool) {}
 func (s *quietSink) Cancel(uint16, string)        {}
 
+func (s *quietSink) Refuse(uint16, uint64) {}
+
 func (s *quietSink) Reply(uint16, string, queue.Tag, *broker.Publication) {}
 
 func TestMessageInSteadyStateCostsNoAllocation(t *testing.T) {

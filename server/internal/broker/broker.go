@@ -63,6 +63,8 @@ type Broker struct {
 	confirms    confirmer
 	journal     *journalWriter
 	checkpoints *checkpointer
+	undertaker  *undertaker
+	clock       *clock
 	stop        chan struct{} // closed by Close
 
 	// vhosts is replaced as a whole, never changed.
@@ -103,6 +105,8 @@ func Open(cfg Config) (*Broker, error) {
 	b.vhosts.Store(new([]*VHost))
 	b.journal = newJournalWriter(b)
 	b.checkpoints = newCheckpointer(b)
+	b.undertaker = newUndertaker(b)
+	b.clock = newClock(b)
 	if err := b.open(); err != nil {
 		b.release()
 		return nil, err
@@ -110,6 +114,8 @@ func Open(cfg Config) (*Broker, error) {
 	b.recovery.Duration = time.Since(start)
 	go b.journal.run(b.stop)
 	go b.checkpoints.run(b.stop)
+	go b.undertaker.run(b.stop)
+	go b.clock.run(b.stop)
 	return b, nil
 }
 
@@ -158,6 +164,8 @@ func (b *Broker) Close() error {
 	close(b.stop)
 	<-b.journal.done
 	<-b.checkpoints.done
+	<-b.undertaker.done
+	<-b.clock.done
 	for _, vh := range b.hosts() {
 		vh.state.Lock()
 		for _, q := range vh.state.byID {

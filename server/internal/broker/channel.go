@@ -20,8 +20,9 @@ type Channel struct {
 	published  uint64 // sequence number of the last publish (CONF-02)
 	// awaits is the place in the staged batch of the last publish that must be synced, plus one; 0 is none.
 	awaits  int
-	touched bool // in client.published
-	settles int  // staged settlements of this channel
+	touched bool     // in client.published
+	refused []uint64 // staged publishes that a full queue refused (CONF-05)
+	settles int      // staged settlements of this channel
 	tx      *transaction
 
 	// Guarded by the state lock; written by the connection's reader only.
@@ -36,10 +37,12 @@ type Channel struct {
 	}
 }
 
-// pendingConfirm: the publishes up to seq are safe when the log is synced up to lsn.
+// pendingConfirm: the publishes up to seq are safe when the log is synced up to lsn; or the one with that
+// number was refused.
 type pendingConfirm struct {
-	seq uint64
-	lsn segment.LSN
+	seq     uint64
+	lsn     segment.LSN
+	refused bool
 }
 
 // OpenChannel adds a channel to the connection.

@@ -13,11 +13,14 @@ const maxExpiration = 315360000000
 // check refuses properties that no message may have (PUB-02). Errors are *amqp.Error.
 func (c *Client) check(p *Publication) error {
 	h := &p.Header
+	p.expiration = -1
 	if h.Has(amqp.PropertyExpiration) {
 		text := string(h.Expiration())
-		if _, reason := parseExpiration(text); reason != "" {
+		ms, reason := parseExpiration(text)
+		if reason != "" {
 			return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID, "invalid expiration '%s': %s", text, reason)
 		}
+		p.expiration = int64(ms)
 	}
 	if h.Has(amqp.PropertyUserID) && string(h.UserID()) != c.user.Name { // PUB-06
 		return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID,
@@ -52,4 +55,16 @@ func parseExpiration(text string) (ms uint64, reason string) {
 		return 0, "{value_too_large," + significant + "}"
 	}
 	return ms, ""
+}
+
+// expirationOf is what a message that was checked once says of its expiration, negative for nothing.
+func expirationOf(h *amqp.Header) int64 {
+	if !h.Has(amqp.PropertyExpiration) {
+		return -1
+	}
+	ms, reason := parseExpiration(string(h.Expiration()))
+	if reason != "" {
+		return -1
+	}
+	return int64(ms)
 }

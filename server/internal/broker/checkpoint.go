@@ -95,7 +95,7 @@ func (c *checkpointer) write() error {
 	if err := ck.Commit(mark); err != nil {
 		return err
 	}
-	c.last = b.log.Last()
+	c.last = mark
 	if err := b.log.Retire(floor); err != nil && !errors.Is(err, wal.ErrStopped) {
 		b.logger.Warn("log files not recycled", "error", err)
 	}

@@ -17,6 +17,8 @@ type Sink interface {
 	// Confirm tells a publisher that its messages up to seq are safe; multiple says that there is more
 	// than one of them (CONF-03).
 	Confirm(channel uint16, seq uint64, multiple bool)
+	// Refuse tells a publisher that a queue did not take its message (CONF-05).
+	Refuse(channel uint16, seq uint64)
 	// Reply sends an answer that no queue and no log holds (REPLY-03). p is borrowed.
 	Reply(channel uint16, consumer string, tag queue.Tag, p *Publication)
 	// Cancel tells a client that the broker ended a subscription (QUEUE-13).

@@ -54,7 +54,10 @@ func (c *Client) registerConfirms(first segment.LSN) {
 		if ch.awaits > 0 {
 			p.lsn = first + segment.LSN(ch.awaits-1)
 		}
-		ch.touched, ch.awaits = false, 0
+		for _, seq := range ch.refused { // those before it wait for what the batch waits for
+			ch.confirms.open = append(ch.confirms.open, pendingConfirm{seq - 1, p.lsn, false}, pendingConfirm{seq, 0, true})
+		}
+		ch.touched, ch.awaits, ch.refused = false, 0, ch.refused[:0]
 		ch.confirms.open = append(ch.confirms.open, p)
 		if !ch.confirms.waiting {
 			ch.confirms.waiting = true
@@ -79,19 +82,38 @@ func (c *Client) confirmTo(lsn segment.LSN) (waits bool) {
 	c.confirms.waiting = slices.DeleteFunc(c.confirms.waiting, func(ch *Channel) bool {
 		f := &ch.confirms
 		n := 0
-		for n < len(f.open) && f.open[n].lsn <= lsn {
-			n++
+		for ; n < len(f.open) && f.open[n].lsn <= lsn; n++ {
+			if f.open[n].refused {
+				c.confirm(ch, f.open[:n])
+				c.refuse(ch, f.open[n].seq)
+				f.open, n = slices.Delete(f.open, 0, n+1), -1
+			}
 		}
-		if n > 0 && !f.closed {
-			seq := f.open[n-1].seq
-			// This is the promise. It stands on wal.Log's watermark: every record up to lsn has been covered
-			// by an fdatasync that returned (--sync disk), or has been taken by the kernel (--sync os).
-			c.sink.Confirm(ch.Number, seq, seq > f.last+1)
-			f.last = seq
-		}
+		c.confirm(ch, f.open[:n])
 		f.open = slices.Delete(f.open, 0, n)
 		f.waiting = len(f.open) > 0
 		return !f.waiting
 	})
 	return len(c.confirms.waiting) > 0
+}
+
+// confirm tells a publisher that what it published up to the last of these is safe.
+func (c *Client) confirm(ch *Channel, safe []pendingConfirm) {
+	f := &ch.confirms
+	if len(safe) == 0 || f.closed || safe[len(safe)-1].seq == f.last {
+		return
+	}
+	seq := safe[len(safe)-1].seq
+	// This is the promise. It stands on wal.Log's watermark: every record that these publishes became has
+	// been covered by an fdatasync that returned (--sync disk), or has been taken by the kernel (--sync os).
+	c.sink.Confirm(ch.Number, seq, seq > f.last+1)
+	f.last = seq
+}
+
+// refuse tells a publisher that a queue did not take a message.
+func (c *Client) refuse(ch *Channel, seq uint64) {
+	if !ch.confirms.closed {
+		c.sink.Refuse(ch.Number, seq)
+		ch.confirms.last = seq
+	}
 }

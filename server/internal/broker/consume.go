@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/queue"
@@ -55,7 +56,7 @@ func (c *Client) Take(name string, ch *Channel, noAck bool) (found bool, err err
 		}
 		written := vh.broker.journal.nextWrite()
 		vh.state.Lock()
-		found, err := q.Take(ch.Channel, noAck)
+		found, err := q.Take(ch.Channel, noAck, time.Now().UnixMilli())
 		vh.unlockState()
 		vh.topology.RUnlock()
 		if !errors.Is(err, queue.ErrBehindHorizon) {

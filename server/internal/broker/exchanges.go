@@ -59,6 +59,9 @@ func (c *Client) DeleteExchange(name string, ifUnused bool) error {
 	if name == "" {
 		return vh.exchangeError(method, router.ErrDefaultExchange, name)
 	}
+	if isReserved(name) {
+		return amqp.Errorf(amqp.AccessRefused, method, "deletion of system exchange '%s' in vhost '%s' not allowed", name, vh.Name)
+	}
 	vh.topology.Lock()
 	x, ok := vh.topology.router.Exchange(name)
 	if !ok {
@@ -69,8 +72,6 @@ func (c *Client) DeleteExchange(name string, ifUnused bool) error {
 	var err error
 	inUse, _ := vh.topology.router.InUse(name)
 	switch {
-	case isReserved(name):
-		err = amqp.Errorf(amqp.AccessRefused, method, "deletion of system exchange '%s' in vhost '%s' not allowed", name, vh.Name)
 	case ifUnused && inUse:
 		err = amqp.Errorf(amqp.PreconditionFailed, method, "exchange '%s' in vhost '%s' in use", name, vh.Name)
 	default:

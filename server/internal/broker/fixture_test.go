@@ -371,6 +371,7 @@ type sink struct {
 		confirms   []confirm
 		cancels    []string
 		replies    []string
+		refusals   []string
 		changed    chan struct{} // closed at the next change
 	}
 }
@@ -403,6 +404,10 @@ func (s *sink) Deliver(ds []queue.Delivery) {
 func (s *sink) Confirm(channel uint16, seq uint64, multiple bool) {
 	synced := s.broker.Synced()
 	s.note(func() { s.mu.confirms = append(s.mu.confirms, confirm{channel, seq, multiple, synced}) })
+}
+
+func (s *sink) Refuse(channel uint16, seq uint64) {
+	s.note(func() { s.mu.refusals = append(s.mu.refusals, fmt.Sprintf("%d:%d", channel, seq)) })
 }
 
 func (s *sink) Reply(channel uint16, consumer string, tag queue.Tag, p *broker.Publication) {

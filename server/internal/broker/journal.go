@@ -1,13 +1,11 @@
 package broker
 
 import (
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/internal/queue"
-	"github.com/millrace-mq/millrace/wal"
 )
 
 // journalWriter puts what left the queues, and the horizons of deliveries, into the log. It is a
@@ -138,24 +136,12 @@ func (w *journalWriter) write(vh *VHost) {
 	vh.unlockState()
 }
 
-// append brings the batch to the log and returns holding the host's state lock. A full disk is waited
-// for: deliveries may stand still, but nothing may go out that the log does not know of.
+// append brings the batch to the log and returns holding the host's state lock.
 func (w *journalWriter) append(vh *VHost) error {
-	const retry = 100 * time.Millisecond
-	for {
-		err := w.broker.log.Append(&w.batch, func(segment.LSN) {
-			for _, r := range w.raises {
-				r.queue.HorizonLogged(r.to)
-			}
-			vh.state.Lock()
-		})
-		if !errors.Is(err, wal.ErrFull) {
-			return err
+	return w.broker.appendPatiently(&w.batch, w.broker.stop, func(segment.LSN) {
+		for _, r := range w.raises {
+			r.queue.HorizonLogged(r.to)
 		}
-		select {
-		case <-w.broker.stop:
-			return err
-		case <-time.After(retry):
-		}
-	}
+		vh.state.Lock()
+	})
 }

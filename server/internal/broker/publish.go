@@ -19,13 +19,15 @@ type Publication struct {
 	Body [][]byte
 	// Time is when it arrived, in milliseconds since 1970.
 	Time int64
+
+	expiration int64         // what its property says, in ms; negative for none
+	flags      segment.Flags // for the log
 }
 
 // stagedPublish is a message in the batch, to be pushed to its queues when the log has it.
 type stagedPublish struct {
-	queues    []*queue.Queue // immutable
-	size      uint32
-	transient bool
+	queues  []*queue.Queue // immutable
+	message queue.Message  // without its number
 }
 
 type stagedSettle struct {
@@ -59,8 +61,10 @@ func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 		return false, err
 	}
 	ch.number()
+	routed = len(route.queues) > 0
+	route = ch.admit(p, route)
 	if len(route.queues) == 0 {
-		return false, nil // CONF-04a: nobody needs it; confirmed with the batch
+		return routed, nil // CONF-04a: nobody needs it; confirmed with the batch
 	}
 	if ch.tx != nil {
 		ch.tx.stage(c.vhost.ID, p, route)
@@ -103,28 +107,34 @@ func (s *staging) stage(vhost uint32, p *Publication, route *route) (transient b
 	}
 	transient = p.Header.DeliveryMode != deliveryPersistent || !route.durable
 	head := segment.PublishHead{
-		Time: p.Time, VHost: vhost, Queues: route.ids, Set: route.set, Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
+		Flags: p.flags, Time: p.Time, VHost: vhost, Queues: route.ids, Set: route.set, Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
 	}
 	if transient {
-		head.Flags = segment.FlagTransient
+		head.Flags |= segment.FlagTransient
 	}
 	s.batch.BeginPublish(head)
 	for _, piece := range p.Body {
 		s.batch.AppendBody(piece)
 	}
 	s.batch.EndPublish()
-	s.publishes = append(s.publishes, stagedPublish{queues: route.queues, size: uint32(size), transient: transient})
+	s.publishes = append(s.publishes, stagedPublish{route.queues, queue.Message{
+		Size: uint32(size), Transient: transient, Time: p.Time, Expiration: p.expiration,
+	}})
 	return transient
 }
 
 // pushLocked adds the messages to their queues, under the state lock, when the log has them from first on.
-func (s *staging) pushLocked(first segment.LSN) {
+// It returns the time of the last one, at which they can all still be delivered (TTL-04).
+func (s *staging) pushLocked(first segment.LSN) (now int64) {
 	for i := range s.publishes {
 		p := &s.publishes[i]
+		p.message.LSN = first + segment.LSN(i)
 		for _, q := range p.queues {
-			q.Push(first+segment.LSN(i), p.size, p.transient)
+			q.Push(p.message)
 		}
+		now = max(now, p.message.Time)
 	}
+	return now
 }
 
 func (s *staging) reset() {
@@ -158,9 +168,9 @@ func (c *Client) Flush() error {
 		return err
 	}
 	// Here the state lock is held, taken by c.applied.
-	c.staging.pushLocked(c.first)
+	now := c.staging.pushLocked(c.first)
 	err := c.settleLocked()
-	c.vhost.unlockState()
+	c.vhost.unlockStateAt(now)
 	c.registerConfirms(c.first)
 	c.dropStaged()
 	return err

@@ -4,10 +4,12 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"time"
 
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -22,13 +24,6 @@ type QueueDeclaration struct {
 type QueueInfo struct {
 	Name             string
 	Ready, Consumers int
-}
-
-// comparedArguments are the arguments that a redeclaration must agree in, in the order in which they
-// are compared (QUEUE-08); others are kept and ignored.
-var comparedArguments = []string{
-	"x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-length",
-	"x-max-length-bytes", "x-max-priority", "x-overflow", "x-queue-mode", "x-queue-type", "x-single-active-consumer",
 }
 
 // DeclareQueue makes a queue, or checks that an equivalent one exists. Errors are *amqp.Error unless the
@@ -52,7 +47,9 @@ func (c *Client) DeclareQueue(d QueueDeclaration) (QueueInfo, error) {
 	var err error
 	switch {
 	case exists:
-		err = c.redeclare(q, d)
+		if err = c.redeclare(q, d); err == nil {
+			vh.use(q)
+		}
 	case d.Passive:
 		err = vh.noQueue(method, d.Name)
 	default:
@@ -62,7 +59,10 @@ func (c *Client) DeclareQueue(d QueueDeclaration) (QueueInfo, error) {
 	if err != nil {
 		return QueueInfo{}, err
 	}
-	if err := vh.broker.settleDown(d.Durable, lsn); err != nil {
+	if lsn == 0 {
+		lsn = segment.LSN(q.ID) // somebody else's declaration may not be on disk yet
+	}
+	if err := vh.broker.settleDown(q.Durable, lsn); err != nil {
 		return QueueInfo{}, err
 	}
 	vh.state.Lock()
@@ -81,6 +81,13 @@ func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LS
 	}
 	if d.Exclusive {
 		declaration.Owner = c
+	}
+	settings, err := policy.ParseQueue(facts(vh.Name, &declaration), d.Arguments)
+	if err != nil {
+		return nil, 0, err
+	}
+	if settings.Type == policy.Stream {
+		return nil, 0, amqp.Errorf(amqp.NotImplemented, amqp.QueueDeclareID, "stream queues are not available yet")
 	}
 	lsn, err := vh.commit(&change{op: declareQueue, queue: declaration})
 	if err != nil {
@@ -111,13 +118,24 @@ func (c *Client) redeclare(q *queue.Queue, d QueueDeclaration) error {
 		err = router.EquivalentFlag("auto_delete", q.AutoDelete, d.AutoDelete)
 	}
 	if err == nil {
-		err = router.EquivalentArguments(q.Arguments, d.Arguments, comparedArguments...)
+		f := facts(vh.Name, &q.Declaration)
+		var now policy.Settings
+		if now, err = policy.ParseQueue(f, amqp.Table(q.Arguments)); err == nil {
+			err = policy.Equivalent(now.Type, amqp.Table(q.Arguments), f, d.Arguments)
+		}
 	}
 	var mismatch router.Mismatch
 	if errors.As(err, &mismatch) {
 		return vh.inequivalent(method, "queue", q.Name, mismatch)
 	}
 	return err
+}
+
+// use says that somebody asked for the queue (TTL-06).
+func (vh *VHost) use(q *queue.Queue) {
+	vh.state.Lock()
+	defer vh.unlockState()
+	q.Use(time.Now().UnixMilli())
 }
 
 // findLocked finds a queue that the client may use. The caller holds the topology lock, at least for

@@ -11,6 +11,8 @@ import (
 	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
 // The order of recovery:
@@ -223,9 +225,17 @@ func (b *Broker) replayPublish(r segment.Record, queues []segment.QueueID) error
 	if vh == nil {
 		return nil
 	}
+	header, err := amqp.ParseHeader(p.Header)
+	if err != nil {
+		return err
+	}
+	m := queue.Message{
+		LSN: r.LSN(), Size: uint32(len(p.Body)), Transient: r.Flags()&segment.FlagTransient != 0,
+		Time: r.Time(), Expiration: expirationOf(&header),
+	}
 	for _, id := range queues {
 		if q := vh.state.byID[id]; q != nil {
-			q.Push(r.LSN(), uint32(len(p.Body)), r.Flags()&segment.FlagTransient != 0)
+			q.Push(m)
 		}
 	}
 	return nil
@@ -287,6 +297,7 @@ func (b *Broker) begin() error {
 		if err := vh.dropTransient(); err != nil {
 			return err
 		}
+		vh.rouse(time.Now().UnixMilli())
 		b.recovery.VHosts++
 		for range vh.topology.router.Exchanges() {
 			b.recovery.Exchanges++
@@ -297,6 +308,16 @@ func (b *Broker) begin() error {
 		}
 	}
 	return nil
+}
+
+// rouse sets the clocks of the queues after a recovery: what expired meanwhile goes, and nobody was
+// unused while the broker was down (TTL-06).
+func (vh *VHost) rouse(now int64) {
+	vh.state.Lock()
+	defer vh.unlockStateAt(now)
+	for _, q := range vh.state.byID {
+		q.SetRules(q.Rules(), now)
+	}
 }
 
 // dropTransient deletes what does not survive a restart (EXCH-13, DUR-01). That is said in the log:

@@ -78,7 +78,7 @@ func (c *Client) route(p *Publication, copies [][]byte) (*route, error) {
 	}
 	found, ok := decision.Set.Memo.(*route)
 	if !ok {
-		found = c.newRoute(decision.Set.Queues())
+		found = c.vhost.newRoute(decision.Set.Queues())
 		decision.Set.Memo = found
 	}
 	if r.last = nil; cached && len(copies) == 0 { // what the cache did not keep may hold for this message only
@@ -88,14 +88,14 @@ func (c *Client) route(p *Publication, copies [][]byte) (*route, error) {
 	return found, nil
 }
 
-func (c *Client) newRoute(queues []*queue.Queue) *route {
+func (vh *VHost) newRoute(queues []*queue.Queue) *route {
 	r := &route{queues: queues}
 	for _, q := range queues {
 		r.ids = append(r.ids, q.ID)
 		r.durable = r.durable || q.Durable
 	}
 	if len(queues) > internFrom {
-		r.set = c.vhost.broker.routeSet(r.ids)
+		r.set = vh.broker.routeSet(r.ids)
 	}
 	return r
 }

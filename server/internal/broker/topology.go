@@ -74,6 +74,7 @@ func (vh *VHost) applyDeclareQueue(c *change, lsn segment.LSN) error {
 	vh.state.Lock()
 	defer vh.state.Unlock()
 	q := queue.New(d, entries, vh.state.agenda)
+	q.SetRules(rulesOf(&d), 0)
 	vh.state.byID[d.ID] = q
 	return vh.topology.router.AddQueue(d.Name, q)
 }

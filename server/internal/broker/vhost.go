@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync"
+	"time"
 
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
@@ -42,17 +43,28 @@ func newVHost(b *Broker, id uint32, name string) *VHost {
 
 // unlockState makes the deliveries that have become possible, passes them to the connections, and lets
 // go of the state lock.
-func (vh *VHost) unlockState() {
+func (vh *VHost) unlockState() { vh.unlockStateAt(time.Now().UnixMilli()) }
+
+// unlockStateAt is unlockState at a time, in milliseconds: messages whose time is over then are not
+// delivered any more.
+func (vh *VHost) unlockStateAt(now int64) {
 	s := &vh.state
-	s.agenda.Dispatch()
+	s.agenda.Dispatch(now)
 	for _, c := range s.touched {
 		c.passOn()
 	}
 	clear(s.touched)
 	s.touched = s.touched[:0]
-	journal := s.agenda.HasJournal()
+	journal, deaths := s.agenda.HasJournal(), s.agenda.HasDeaths()
+	next, timed := s.agenda.NextTime()
 	s.Unlock()
 	if journal {
 		vh.broker.journal.wake()
+	}
+	if deaths {
+		vh.broker.undertaker.wake()
+	}
+	if timed {
+		vh.broker.clock.before(next)
 	}
 }

@@ -9,14 +9,18 @@ type Agenda struct {
 	dispatch []*Queue
 	journal  []*Queue
 	orphaned []*Queue
+	expired  []*Queue
+	deaths   []Death
+	timers   timers
 }
 
-// Dispatch hands out what the scheduled queues can deliver and clears the list.
-func (a *Agenda) Dispatch() {
+// Dispatch hands out what the scheduled queues can deliver and clears the list. now, in milliseconds,
+// tells which messages have expired.
+func (a *Agenda) Dispatch(now int64) {
 	// Dispatching schedules nothing itself, so one pass is enough.
 	for _, q := range a.dispatch {
 		q.scheduled = false
-		q.deliver()
+		q.deliver(now)
 	}
 	clear(a.dispatch)
 	a.dispatch = a.dispatch[:0]

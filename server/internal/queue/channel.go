@@ -152,6 +152,8 @@ func (ch *Channel) conclude(u *unsettled, o Outcome, logged bool) {
 	switch {
 	case o == Returned:
 		q.requeue(u.position)
+	case o == Rejected && q.rules.DeadLetters:
+		q.die(u.position, u.lsn, u.transient, CauseRejected)
 	case logged:
 		q.forget(u.position)
 	default:

@@ -53,6 +53,7 @@ func (q *Queue) Consume(c *Consumer) error {
 	q.levels[i].consumers = append(q.levels[i].consumers, c)
 	q.consumers++
 	c.Channel.consumers = append(c.Channel.consumers, c)
+	q.agenda.schedule(q)
 	q.wake()
 	return nil
 }
@@ -87,6 +88,8 @@ func (c *Consumer) Cancel() {
 	if q.consumers > 0 {
 		return
 	}
+	q.left = true
+	q.agenda.schedule(q)
 	if q.AutoDelete { // QUEUE-11
 		q.agenda.orphaned = append(q.agenda.orphaned, q)
 	}

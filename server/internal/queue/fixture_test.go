@@ -21,6 +21,7 @@ type fixture struct {
 	agenda *queue.Agenda
 	last   segment.LSN // as if of a log that other queues write to as well
 	ids    segment.QueueID
+	now    int64 // ms
 
 	scratch []segment.Range
 	journal map[segment.QueueID][]string // what the log was told, in words
@@ -39,7 +40,7 @@ func newFixture(t testing.TB) *fixture {
 		}
 	})
 	return &fixture{
-		TB: t, store: store, agenda: &queue.Agenda{},
+		TB: t, store: store, agenda: &queue.Agenda{}, now: 1_000_000,
 		journal: map[segment.QueueID][]string{}, settled: map[segment.QueueID][]segment.Range{},
 	}
 }
@@ -70,16 +71,16 @@ func (f *fixture) durable() *queue.Queue {
 func (f *fixture) transient() *queue.Queue { return f.queue(queue.Declaration{}) }
 
 // dispatch lets the queues deliver what they can.
-func (f *fixture) dispatch() { f.agenda.Dispatch() }
+func (f *fixture) dispatch() { f.agenda.Dispatch(f.now) }
 
 // add adds one message at the tail.
 func (f *fixture) add(q *queue.Queue, lsn segment.LSN, size uint32, transient bool) {
-	q.Push(lsn, size, transient)
+	q.Push(queue.Message{LSN: lsn, Size: size, Transient: transient, Time: f.now, Expiration: -1})
 }
 
 // get takes one message, as basic.get does.
 func (f *fixture) get(q *queue.Queue, ch *queue.Channel, noAck bool) (bool, error) {
-	return q.Take(ch, noAck)
+	return q.Take(ch, noAck, f.now)
 }
 
 // push adds n persistent messages and returns their LSNs.

@@ -94,7 +94,7 @@ func (q *Queue) LoggedHorizon() segment.LSN { return segment.LSN(q.horizon.logge
 
 // Rest lets the horizon fall to what has been handed out: nobody is left to deliver to.
 func (q *Queue) Rest() {
-	if q.Durable && q.horizon.open() {
+	if q.Durable && q.horizon.at > q.horizon.reached {
 		q.horizon.falls = true
 		q.agenda.note(q)
 	}

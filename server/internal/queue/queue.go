@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
@@ -53,13 +54,19 @@ type Queue struct {
 	journal journal
 	horizon horizon
 
+	rules   Rules
+	rejects atomic.Bool // of the rules, for who routes without the state lock
+	used    int64       // when somebody last used it, in ms (TTL-06)
+	left    bool        // the last consumer has left since
+	timer   timer
+
 	scheduled, journaled bool // on the agenda's lists
 }
 
 // New makes a queue over its entries. Queues that do not survive a restart need no horizon and no
 // journal: nobody will ask the log about them. After a recovery, Recovered must follow.
 func New(d Declaration, entries *index.Queue, agenda *Agenda) *Queue {
-	q := &Queue{Declaration: d, entries: entries, agenda: agenda}
+	q := &Queue{Declaration: d, entries: entries, agenda: agenda, rules: NoRules}
 	if !d.Durable {
 		q.horizon.at = openHorizon
 	}
@@ -91,28 +98,51 @@ func (q *Queue) Consumers() int { return q.consumers }
 // Deleted reports whether the queue has been deleted; publishes routed before may still arrive.
 func (q *Queue) Deleted() bool { return q.deleted }
 
-// Push adds a message at the tail. size is the body's size in bytes. To a deleted queue it is a no-op
-// (CONF-06).
-func (q *Queue) Push(lsn segment.LSN, size uint32, transient bool) {
+// Message is what a queue is told of a message.
+type Message struct {
+	LSN       segment.LSN
+	Size      uint32 // of the body, in bytes
+	Transient bool
+	// Time is when it entered the queue, Expiration how long its publisher lets it wait, negative for ever;
+	// both in milliseconds.
+	Time, Expiration int64
+}
+
+// Push adds a message at the tail. To a deleted queue it is a no-op (CONF-06).
+func (q *Queue) Push(m Message) {
 	if q.deleted {
 		return
 	}
-	q.entries.Push(index.Item{LSN: lsn, Size: size, Transient: transient})
-	if q.consumers > 0 && !q.stalled {
+	item := index.Item{LSN: m.LSN, Size: m.Size, Transient: m.Transient, Deadline: q.deadline(&m)}
+	q.entries.Push(item)
+	if item.Deadline != 0 || q.rules.limited() || q.consumers > 0 && !q.stalled {
 		q.agenda.schedule(q)
 	}
 }
 
+// deadline is when a message expires (TTL-01), 0 for never.
+func (q *Queue) deadline(m *Message) int64 {
+	wait := m.Expiration
+	if ttl := q.rules.TTL; ttl >= 0 && (wait < 0 || ttl < wait) {
+		wait = ttl
+	}
+	if wait < 0 {
+		return 0
+	}
+	return max(m.Time+wait, 1)
+}
+
 // Take delivers the next ready message to a basic.get on ch, with what then remains ready (CONS-11). It
 // returns false when the queue is empty.
-func (q *Queue) Take(ch *Channel, noAck bool) (bool, error) {
+func (q *Queue) Take(ch *Channel, noAck bool, now int64) (bool, error) {
+	q.Use(now)
 	if q.entries.Ready() == 0 {
 		return false, nil
 	}
 	if !q.horizon.admits(q) {
 		return false, ErrBehindHorizon
 	}
-	e, ok := q.entries.Next()
+	e, ok := q.next(now)
 	if !ok {
 		return false, q.entries.Err()
 	}
@@ -153,21 +183,36 @@ func (q *Queue) Delete() []*Consumer {
 	return consumers
 }
 
-// deliver hands ready messages to consumers until one of the two runs out.
-func (q *Queue) deliver() {
+// deliver hands ready messages to consumers until one of the two runs out, and then gives up what the
+// rules do not let wait.
+func (q *Queue) deliver(now int64) {
 	if q.deleted {
 		return
 	}
-	for q.entries.Ready() > 0 {
+	if q.left {
+		q.used, q.left = now, false
+	}
+	q.handOut(now)
+	q.expire(now)
+	if q.rules.limited() {
+		q.shorten() // after the hand-out: what a consumer takes at once is not dropped (LEN-05)
+	}
+	if q.timer.place > 0 || q.nextTime() != 0 {
+		q.agenda.setTimer(q)
+	}
+}
+
+func (q *Queue) handOut(now int64) {
+	for q.consumers > 0 && q.entries.Ready() > 0 {
+		if !q.horizon.admits(q) {
+			return // before a consumer's turn is taken
+		}
 		c := q.pick()
 		if c == nil {
 			q.stalled = true
 			return
 		}
-		if !q.horizon.admits(q) {
-			return
-		}
-		e, ok := q.entries.Next()
+		e, ok := q.next(now)
 		if !ok {
 			return
 		}
@@ -175,6 +220,23 @@ func (q *Queue) deliver() {
 		c.Channel.outlet.Deliver(Delivery{
 			Channel: c.Channel, Consumer: c, Tag: tag, LSN: e.LSN, Size: e.Size, Redelivered: e.Redelivered,
 		})
+	}
+}
+
+// next takes the next message that may be handed out; those whose time is over are given up (TTL-03).
+func (q *Queue) next(now int64) (index.Entry, bool) {
+	for {
+		e, ok := q.entries.Next()
+		switch {
+		case !ok:
+			return e, false
+		case e.Deadline != 0 && e.Deadline < now:
+			q.die(e.Position, e.LSN, e.Transient, CauseExpired)
+		case q.rules.DeliveryLimit >= 0 && int64(e.Returns) > q.rules.DeliveryLimit:
+			q.die(e.Position, e.LSN, e.Transient, CauseDeliveryLimit)
+		default:
+			return e, true
+		}
 	}
 }
 
@@ -213,7 +275,12 @@ func (q *Queue) requeue(p index.Position) {
 	if q.deleted {
 		return
 	}
-	q.entries.Requeue(p)
+	if q.rules.CountsReturns {
+		q.entries.RequeueCounted(p)
+	} else {
+		q.entries.Requeue(p)
+	}
+	q.agenda.schedule(q) // it may have to expire, or be one too many (ACK-08)
 	q.wake()
 }
 

@@ -44,6 +44,9 @@ func (ch *Channel) Reserved(yield func(q *Queue, reason segment.SettleReason, ls
 		if r.outcome == Returned || u.transient || !u.queue.Durable || u.queue.deleted {
 			continue
 		}
+		if r.outcome == Rejected && u.queue.rules.DeadLetters {
+			continue // it leaves with its transfer
+		}
 		yield(u.queue, r.outcome.reason(), u.lsn)
 	}
 }

@@ -372,6 +372,11 @@ func (c *conn) Confirm(channel uint16, seq uint64, multiple bool) {
 	})
 }
 
+// Refuse implements [broker.Sink].
+func (c *conn) Refuse(channel uint16, seq uint64) {
+	c.out.method(channel, &amqp.BasicNack{DeliveryTag: seq})
+}
+
 // Reply implements [broker.Sink].
 func (c *conn) Reply(channel uint16, consumer string, tag queue.Tag, p *broker.Publication) {
 	c.out.add(func(dst []byte) []byte {

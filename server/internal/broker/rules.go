@@ -1,0 +1,45 @@
+package broker
+
+import (
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/policy"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// facts is what a declaration says of a queue besides its arguments.
+func facts(vhost string, d *queue.Declaration) policy.Queue {
+	return policy.Queue{
+		VHost: vhost, Name: d.Name, ServerNamed: isGenerated(d.Name),
+		Durable: d.Durable, Exclusive: d.Exclusive, AutoDelete: d.AutoDelete,
+	}
+}
+
+// rulesOf reads the rules out of a queue's arguments, which were checked when it was declared.
+func rulesOf(d *queue.Declaration) queue.Rules {
+	settings, err := policy.ParseQueue(facts("", d), amqp.Table(d.Arguments))
+	if err != nil {
+		return queue.NoRules
+	}
+	return rules(&settings)
+}
+
+// rules are the settings as a queue understands them.
+func rules(s *policy.Settings) queue.Rules {
+	r := queue.NoRules
+	if s.MessageTTL.OK {
+		r.TTL = s.MessageTTL.Value.Milliseconds()
+	}
+	if s.Expires.OK {
+		r.Expires = s.Expires.Value.Milliseconds()
+	}
+	r.MaxLength, r.MaxBytes = s.MaxLength, s.MaxLengthBytes
+	r.Rejects = s.Overflow.Value == policy.RejectPublish || s.Overflow.Value == policy.RejectPublishDLX
+	r.DeadLetters = s.DeadLetterExchange.OK
+	r.DeadLetterExchange = s.DeadLetterExchange.Value
+	r.DeadLetterKey, r.DeadLetterKeySet = s.DeadLetterRoutingKey.Value, s.DeadLetterRoutingKey.OK
+	r.SingleActive = s.SingleActiveConsumer
+	if s.Type == policy.Quorum {
+		r.CountsReturns, r.DeliveryLimit = true, s.DeliveryLimit.Value
+	}
+	return r
+}

@@ -1,0 +1,117 @@
+package queue
+
+import (
+	"github.com/millrace-mq/millrace/index"
+	"github.com/millrace-mq/millrace/segment"
+)
+
+// Death is a message that its queue gives up and that is wanted elsewhere. It stays in the queue, held by
+// nobody, until the log has it in its new place: then Bury makes it leave.
+type Death struct {
+	Queue    *Queue
+	LSN      segment.LSN
+	Cause    Cause
+	position index.Position
+}
+
+// Bury makes the dead message leave its queue. The log knows it to be gone.
+func (d *Death) Bury() { d.Queue.forget(d.position) }
+
+// Drop makes the dead message leave its queue when nobody wants it after all.
+func (d *Death) Drop() { d.Queue.settle(d.position, d.LSN, false, d.Cause.reason()) }
+
+// reason is what the log says of an entry that left its queue so.
+func (c Cause) reason() segment.SettleReason {
+	switch c {
+	case CauseExpired:
+		return segment.SettleExpire
+	case CauseMaxLength:
+		return segment.SettleDrop
+	}
+	return segment.SettleReject
+}
+
+// die gives up a message that is in flight.
+func (q *Queue) die(p index.Position, lsn segment.LSN, transient bool, cause Cause) {
+	switch {
+	case q.deleted:
+	case q.rules.DeadLetters:
+		q.agenda.deaths = append(q.agenda.deaths, Death{Queue: q, LSN: lsn, Cause: cause, position: p})
+	default:
+		q.settle(p, lsn, transient, cause.reason())
+	}
+}
+
+// expire gives up the ready messages whose time is over.
+func (q *Queue) expire(now int64) {
+	for {
+		e, ok := q.entries.Due(now)
+		if !ok {
+			return
+		}
+		q.die(e.Position, e.LSN, e.Transient, CauseExpired)
+	}
+}
+
+// shorten gives up the oldest ready messages until the queue is within its limits (LEN-02).
+func (q *Queue) shorten() {
+	for q.beyondLimits() {
+		e, ok := q.entries.Next()
+		if !ok {
+			return
+		}
+		q.die(e.Position, e.LSN, e.Transient, CauseMaxLength)
+	}
+}
+
+func (q *Queue) beyondLimits() bool {
+	r := &q.rules
+	return q.entries.Ready() > 0 &&
+		(r.MaxLength >= 0 && int64(q.entries.Ready()) > r.MaxLength || r.MaxBytes >= 0 && q.entries.ReadyBytes() > r.MaxBytes)
+}
+
+// Full reports whether a queue that rejects has no room, with so many more messages and bytes on their
+// way (LEN-03).
+func (q *Queue) Full(messages int, bytes int64) bool {
+	r := &q.rules
+	return r.Rejects && (r.MaxLength >= 0 && int64(q.entries.Ready()+messages) >= r.MaxLength ||
+		r.MaxBytes >= 0 && q.entries.ReadyBytes()+bytes >= r.MaxBytes)
+}
+
+// SetRules changes what the queue does with its messages. now is in milliseconds.
+func (q *Queue) SetRules(r Rules, now int64) {
+	q.rules = r
+	q.rejects.Store(r.Rejects)
+	q.used = max(q.used, now)
+	q.stalled = false
+	q.agenda.schedule(q)
+	q.agenda.setTimer(q)
+}
+
+// Rejects reports whether the queue may refuse a message. It may be asked without any lock.
+func (q *Queue) Rejects() bool { return q.rejects.Load() }
+
+// Rules are what the queue does with its messages.
+func (q *Queue) Rules() Rules { return q.rules }
+
+// Use says that the queue was declared again or asked for a message (TTL-06).
+func (q *Queue) Use(now int64) {
+	if q.rules.Expires > 0 {
+		q.used = now
+		q.agenda.setTimer(q)
+	}
+}
+
+// nextTime is when the queue wants to be looked at again, 0 for never.
+func (q *Queue) nextTime() int64 {
+	at, ok := q.entries.NextDeadline()
+	if !ok {
+		at = 0
+	}
+	if q.rules.Expires > 0 && q.consumers == 0 {
+		if unused := q.used + q.rules.Expires; at == 0 || unused < at {
+			at = unused
+		}
+	}
+	return at
+}

@@ -1,0 +1,54 @@
+package queue
+
+// Rules are what a queue does with its messages by itself. They come from its arguments and from
+// policies, and may change while the queue lives. The zero value is not useful: begin with NoRules.
+type Rules struct {
+	// TTL is how long a message may wait, in milliseconds; negative is for ever (TTL-01).
+	TTL int64
+	// Expires is how long the queue may be unused, in milliseconds; 0 is for ever (TTL-06).
+	Expires int64
+	// MaxLength and MaxBytes limit the ready messages and their bodies' bytes; negative is no limit (LEN-01).
+	MaxLength, MaxBytes int64
+	// Rejects: a full queue takes no message more, instead of giving up its oldest (LEN-03).
+	Rejects bool
+	// DeadLetters: messages that die are wanted elsewhere, at an exchange, with their own routing keys unless
+	// DeadLetterKeySet. Without it they are just dropped (DLX-02).
+	DeadLetters                       bool
+	DeadLetterExchange, DeadLetterKey string
+	DeadLetterKeySet                  bool
+	// DeliveryLimit is how often a message may come back; negative is without end (QQ-03).
+	DeliveryLimit int64
+	// CountsReturns: each return of a message is counted (QQ-04).
+	CountsReturns bool
+	// SingleActive: one consumer at a time gets all messages (SAC-01).
+	SingleActive bool
+}
+
+// NoRules is a queue that keeps every message until somebody takes it.
+var NoRules = Rules{TTL: -1, MaxLength: -1, MaxBytes: -1, DeliveryLimit: -1}
+
+func (r *Rules) limited() bool { return !r.Rejects && (r.MaxLength >= 0 || r.MaxBytes >= 0) }
+
+// Cause is why a message died (DLX-01).
+type Cause uint8
+
+// The causes of death.
+const (
+	CauseRejected Cause = iota
+	CauseExpired
+	CauseMaxLength
+	CauseDeliveryLimit
+)
+
+// String returns the cause as x-death names it.
+func (c Cause) String() string {
+	switch c {
+	case CauseExpired:
+		return "expired"
+	case CauseMaxLength:
+		return "maxlen"
+	case CauseDeliveryLimit:
+		return "delivery_limit"
+	}
+	return "rejected"
+}
