@@ -153,6 +153,7 @@ func (s *Server) Shutdown() error {
 	s.mu.closed = true
 	s.mu.Unlock()
 	s.stopper.Stop()
+	s.broker.Stop()
 	s.mu.conns.Wait()
 	return s.broker.Close()
 }

@@ -20,8 +20,8 @@ type spare struct {
 	mapping *segment.Mapping
 }
 
-// rotateLocked begins a new segment with room for b, whose route sets it will all lack. It may return
-// without having rotated when it had to wait: the lock was open meanwhile.
+// rotateLocked begins a new segment with room for b, whose route sets it will all lack. It returns
+// without having rotated when it had to wait for a spare: the lock was open meanwhile.
 func (l *Log) rotateLocked(b *segment.Batch) error {
 	l.mu.catalogue.Reset()
 	if l.cfg.Catalogue != nil {
@@ -39,15 +39,10 @@ func (l *Log) rotateLocked(b *segment.Batch) error {
 		size = (need + segment.HeaderSize - 1) &^ (segment.HeaderSize - 1)
 	}
 	ready := l.takeSpareLocked(size)
-	for ready == nil {
-		before := l.mu.active
-		if err := l.awaitSpareLocked(size); err != nil {
-			return err
-		}
-		if l.mu.active != before {
-			return nil
-		}
-		ready = l.takeSpareLocked(size)
+	if ready == nil {
+		// The lock is open while we wait: what was appended meanwhile is not in the catalogue made above, so
+		// the caller looks at everything anew.
+		return l.awaitSpareLocked(size)
 	}
 	if err := l.activateLocked(ready); err != nil {
 		return l.stopLocked(err)

@@ -47,7 +47,10 @@ func (l *Log) Start() error {
 	l.syncer.Go(l.runSyncer)
 
 	l.mu.Lock()
-	err := l.rotateLocked(nil)
+	var err error
+	for l.mu.active == nil && err == nil {
+		err = l.rotateLocked(nil)
+	}
 	l.mu.Unlock()
 	if err != nil {
 		return l.startFailed(err)

@@ -65,14 +65,18 @@ type Broker struct {
 	checkpoints *checkpointer
 	undertaker  *undertaker
 	clock       *clock
-	stop        chan struct{} // closed by Close
+	stop        chan struct{} // closed by Stop
+	stopOnce    sync.Once
 
 	// vhosts is replaced as a whole, never changed.
 	vhosts atomic.Pointer[[]*VHost]
 	sets   atomic.Uint64 // number of the last route set
 
-	// replaying: apply finds queues' entries in the index. Only during Open.
+	// Only during Open. replaying: apply finds queues' entries in the index. homeless counts messages of
+	// queues that the replay neither knows nor has seen deleted.
 	replaying bool
+	homeless  int
+	deleted   map[segment.QueueID]struct{}
 
 	failed struct {
 		sync.Mutex
@@ -158,10 +162,14 @@ func (b *Broker) Err() error {
 	return b.failed.err
 }
 
+// Stop ends the broker's own goroutines, and every wait of a client for them: it comes before the wait for
+// the clients to be gone.
+func (b *Broker) Stop() { b.stopOnce.Do(func() { close(b.stop) }) }
+
 // Close brings what is left to the log, writes a checkpoint and closes the data folder. All clients must
 // be gone.
 func (b *Broker) Close() error {
-	close(b.stop)
+	b.Stop()
 	<-b.journal.done
 	<-b.checkpoints.done
 	<-b.undertaker.done

@@ -10,23 +10,29 @@ import (
 // maxExpiration is the longest time to live, in milliseconds (PUB-07).
 const maxExpiration = 315360000000
 
-// check refuses properties that no message may have (PUB-02). Errors are *amqp.Error.
-func (c *Client) check(p *Publication) error {
-	h := &p.Header
+// checkExpiration refuses what is no time and notes what is (PUB-07). Errors are *amqp.Error.
+func checkExpiration(p *Publication) error {
 	p.expiration = -1
-	if h.Has(amqp.PropertyExpiration) {
-		text := string(h.Expiration())
-		ms, reason := parseExpiration(text)
-		if reason != "" {
-			return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID, "invalid expiration '%s': %s", text, reason)
-		}
-		p.expiration = int64(ms)
+	if !p.Header.Has(amqp.PropertyExpiration) {
+		return nil
 	}
-	if h.Has(amqp.PropertyUserID) && string(h.UserID()) != c.user.Name { // PUB-06
-		return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID,
-			"user_id property set to '%s' but authenticated user was '%s'", h.UserID(), c.user.Name)
+	text := string(p.Header.Expiration())
+	ms, reason := parseExpiration(text)
+	if reason != "" {
+		return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID, "invalid expiration '%s': %s", text, reason)
 	}
+	p.expiration = int64(ms)
 	return nil
+}
+
+// checkUser refuses another user's id (PUB-06). Errors are *amqp.Error.
+func (c *Client) checkUser(p *Publication) error {
+	h := &p.Header
+	if !h.Has(amqp.PropertyUserID) || string(h.UserID()) == c.user.Name {
+		return nil
+	}
+	return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID,
+		"user_id property set to '%s' but authenticated user was '%s'", h.UserID(), c.user.Name)
 }
 
 // parseExpiration reads milliseconds as RabbitMQ does: a sign and leading zeroes are welcome, anything

@@ -33,6 +33,10 @@ type checkpointer struct {
 	last        segment.LSN       // the last record when the last checkpoint was written
 }
 
+// journalPatience is how long a checkpoint waits for the journal. On a full disk the journal waits for
+// the room that this checkpoint makes.
+const journalPatience = time.Second
+
 func newCheckpointer(b *Broker) *checkpointer {
 	return &checkpointer{broker: b, done: make(chan struct{}), generations: make(map[uint32]uint64)}
 }
@@ -60,7 +64,7 @@ func (c *checkpointer) run(stop <-chan struct{}) {
 		if time.Since(written) < c.broker.cfg.CheckpointEvery && volume < c.broker.cfg.CheckpointBytes {
 			continue
 		}
-		if c.broker.log.Last() == c.last || c.broker.Err() != nil {
+		if c.broker.log.Last() == c.last && !c.broker.journal.blocked.Load() || c.broker.Err() != nil {
 			continue
 		}
 		if err := c.write(); err != nil {
@@ -88,6 +92,8 @@ func (c *checkpointer) write() error {
 		ck.DropQueue(id)
 	}
 
+	// What the view knows to be gone the log must know too, or a view made anew from it would bring it back.
+	b.journal.await(journalPatience)
 	// The view must not know what the log could lose.
 	if err := b.log.SyncTo(context.Background(), b.log.Last()); err != nil {
 		return err
@@ -121,12 +127,21 @@ func (vh *VHost) copyQueues(ck *index.Checkpoint) segment.LSN {
 		if q == nil {
 			continue
 		}
+		if err := q.Entries().Err(); err != nil {
+			vh.broker.logger.Error("queue cannot read its index; stop the broker and start it again without the index folder, "+
+				"which is made anew from the log", "queue", q.Name, "vhost", vh.Name, "error", err)
+		}
 		if head, ok := q.Entries().Head(); ok {
 			floor = min(floor, head)
 		}
 		ck.Queue(q.Entries())
 	}
 	vh.state.Unlock()
+	vh.clients.Lock()
+	defer vh.clients.Unlock()
+	for c := range vh.clients.open {
+		floor = min(floor, c.floor())
+	}
 	return floor
 }
 

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -61,6 +62,11 @@ type Client struct {
 	outlet struct {
 		bytes, messages atomic.Int64
 		starved         atomic.Bool
+
+		// handed tells from which record on the log must be kept for the deliveries that were handed to the
+		// connection and not sent yet: those that need no settling are not in their queues any more.
+		sync.Mutex
+		handed []handed // oldest first
 	}
 
 	confirms struct {
@@ -70,9 +76,18 @@ type Client struct {
 	listed bool // among the confirmer's waiters; guarded by the confirmer
 }
 
+// handed is a hand-over of deliveries to a connection.
+type handed struct {
+	messages int
+	floor    segment.LSN // the lowest of them
+}
+
 // NewClient connects a sink to the virtual host.
 func (vh *VHost) NewClient(user *User, sink Sink) *Client {
 	c := &Client{vhost: vh, sink: sink, user: user}
+	vh.clients.Lock()
+	vh.clients.open[c] = struct{}{}
+	vh.clients.Unlock()
 	c.routes.init(vh.topology.router)
 	c.applied = func(first segment.LSN) {
 		c.first = first
@@ -92,6 +107,13 @@ func (c *Client) Close() {
 	c.exclusive = nil
 }
 
+// Gone says that the connection will send nothing more.
+func (c *Client) Gone() {
+	c.vhost.clients.Lock()
+	delete(c.vhost.clients.open, c)
+	c.vhost.clients.Unlock()
+}
+
 // Room implements [queue.Outlet].
 func (c *Client) Room() bool {
 	if c.hasRoom() {
@@ -101,6 +123,17 @@ func (c *Client) Room() bool {
 	// know that somebody waits.
 	c.outlet.starved.Store(true)
 	return c.hasRoom()
+}
+
+// floor is the lowest record that the connection still has to send.
+func (c *Client) floor() segment.LSN {
+	c.outlet.Lock()
+	defer c.outlet.Unlock()
+	lowest := ^segment.LSN(0)
+	for _, h := range c.outlet.handed {
+		lowest = min(lowest, h.floor)
+	}
+	return lowest
 }
 
 func (c *Client) hasRoom() bool {
@@ -120,6 +153,13 @@ func (c *Client) Deliver(d queue.Delivery) {
 // passOn hands the gathered deliveries to the connection. Called under the state lock, which keeps the
 // deliveries of one connection in the order of their tags.
 func (c *Client) passOn() {
+	floor := c.pending[0].LSN
+	for i := range c.pending {
+		floor = min(floor, c.pending[i].LSN)
+	}
+	c.outlet.Lock()
+	c.outlet.handed = append(c.outlet.handed, handed{len(c.pending), floor})
+	c.outlet.Unlock()
 	c.outlet.bytes.Add(c.pendingBytes) // before the connection can say that it has sent them
 	c.outlet.messages.Add(int64(len(c.pending)))
 	c.sink.Deliver(c.pending)
@@ -130,6 +170,16 @@ func (c *Client) passOn() {
 // Sent says that the connection has sent deliveries with so many body bytes. If consumers were passed
 // over for lack of room they get their turn again, once half of the room is free.
 func (c *Client) Sent(messages int, bytes int64) {
+	c.outlet.Lock()
+	n, rest := 0, messages
+	for ; n < len(c.outlet.handed) && c.outlet.handed[n].messages <= rest; n++ {
+		rest -= c.outlet.handed[n].messages
+	}
+	c.outlet.handed = slices.Delete(c.outlet.handed, 0, n)
+	if rest > 0 && len(c.outlet.handed) > 0 {
+		c.outlet.handed[0].messages -= rest
+	}
+	c.outlet.Unlock()
 	left := c.outlet.messages.Add(-int64(messages))
 	leftBytes := c.outlet.bytes.Add(-bytes)
 	if left > maxOutletMessages/2 || leftBytes > maxOutletBytes/2 || !c.outlet.starved.Swap(false) {
@@ -140,4 +190,12 @@ func (c *Client) Sent(messages int, bytes int64) {
 		ch.Channel.Resume()
 	}
 	c.vhost.unlockState()
+}
+
+// Unreadable says that a delivery could not be read from the log: the message leaves its queue, for it
+// would fail every consumer that it is given to.
+func (c *Client) Unreadable(d *queue.Delivery) {
+	c.vhost.state.Lock()
+	defer c.vhost.unlockState()
+	_ = d.Channel.Settle(d.Tag, false, queue.Lost) // not outstanding: it needed no settling
 }

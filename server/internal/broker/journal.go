@@ -1,11 +1,14 @@
 package broker
 
 import (
+	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/internal/queue"
+	"github.com/millrace-mq/millrace/wal"
 )
 
 // journalWriter puts what left the queues, and the horizons of deliveries, into the log. It is a
@@ -18,6 +21,8 @@ type journalWriter struct {
 	broker *Broker
 	kick   chan struct{} // capacity 1
 	done   chan struct{}
+
+	blocked atomic.Bool // by a full disk
 
 	mu struct {
 		sync.Mutex
@@ -57,6 +62,23 @@ func (w *journalWriter) wake() {
 	select {
 	case w.kick <- struct{}{}:
 	default:
+	}
+}
+
+// await returns when everything that was noted before has been written, or after the patience.
+func (w *journalWriter) await(patience time.Duration) {
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for range 2 { // a write that is under way may have begun before
+		written := w.nextWrite()
+		w.wake()
+		select {
+		case <-written:
+		case <-w.done:
+			return
+		case <-timeout.C:
+			return
+		}
 	}
 }
 
@@ -117,8 +139,12 @@ func (w *journalWriter) write(vh *VHost) {
 	if w.batch.Count() == 0 {
 		return
 	}
-	err := w.append(vh)
+	last, err := w.append()
 	w.batch.Reset()
+	if err == nil && len(w.raises) > 0 && w.broker.cfg.Sync == wal.SyncDisk {
+		// What is handed out may survive a power cut that its horizon would not. Rises are rare.
+		err = w.broker.log.SyncTo(context.Background(), last)
+	}
 	if err != nil {
 		// The log has stopped for good: the settlements are lost to it, which costs redeliveries at the next
 		// start, and what waits behind a horizon stays.
@@ -128,6 +154,10 @@ func (w *journalWriter) write(vh *VHost) {
 		w.mu.Unlock()
 		return
 	}
+	if len(w.raises) == 0 {
+		return
+	}
+	vh.state.Lock()
 	for _, r := range w.raises {
 		r.queue.RaiseHorizon(r.to)
 	}
@@ -136,12 +166,15 @@ func (w *journalWriter) write(vh *VHost) {
 	vh.unlockState()
 }
 
-// append brings the batch to the log and returns holding the host's state lock.
-func (w *journalWriter) append(vh *VHost) error {
-	return w.broker.appendPatiently(&w.batch, w.broker.stop, func(segment.LSN) {
+// append brings the batch to the log and returns the number of its last record.
+func (w *journalWriter) append() (last segment.LSN, err error) {
+	w.blocked.Store(true)
+	defer w.blocked.Store(false)
+	err = w.broker.appendPatiently(&w.batch, w.broker.stop, func(first segment.LSN) {
+		last = first + segment.LSN(w.batch.Count()-1)
 		for _, r := range w.raises {
 			r.queue.HorizonLogged(r.to)
 		}
-		vh.state.Lock()
 	})
+	return last, err
 }

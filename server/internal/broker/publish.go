@@ -48,19 +48,18 @@ const maxBatchBytes = 1 << 20
 // it reached a queue. Errors are *amqp.Error. The order of the checks is PUB-02's.
 func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 	c := ch.client
-	if isReply(p.Keys) {
-		ch.number()
-		return c.reply(p), nil
-	}
 	copies, copiesErr := c.carbonCopies(p)
 	route, err := c.route(p, copies)
 	if err == nil {
-		err = cmp.Or(ch.rewriteReplyTo(p), c.check(p), copiesErr)
+		err = cmp.Or(ch.rewriteReplyTo(p), checkExpiration(p), copiesErr, c.checkUser(p))
 	}
 	if err != nil {
 		return false, err
 	}
 	ch.number()
+	if isReply(p.Keys) {
+		return c.reply(p), nil
+	}
 	routed = len(route.queues) > 0
 	route = ch.admit(p, route)
 	if len(route.queues) == 0 {

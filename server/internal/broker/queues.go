@@ -18,6 +18,8 @@ type QueueDeclaration struct {
 	Name                                    string
 	Passive, Durable, Exclusive, AutoDelete bool
 	Arguments                               amqp.Table
+
+	generated bool // the broker made the name
 }
 
 // QueueInfo is what queue.declare-ok tells (QUEUE-06).
@@ -32,7 +34,7 @@ func (c *Client) DeclareQueue(d QueueDeclaration) (QueueInfo, error) {
 	const method = amqp.QueueDeclareID
 	vh := c.vhost
 	d.Name = cleanName(d.Name)
-	if d.Name == "" && !d.Passive {
+	if d.generated = d.Name == "" && !d.Passive; d.generated {
 		d.Name = "amq.gen-" + RandomName() // QUEUE-01
 	}
 	if info, known := vh.replyQueue(d.Name); known {
@@ -72,7 +74,7 @@ func (c *Client) DeclareQueue(d QueueDeclaration) (QueueInfo, error) {
 
 func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LSN, error) {
 	vh := c.vhost
-	if isReserved(d.Name) && !isGenerated(d.Name) {
+	if isReserved(d.Name) && !d.generated {
 		return nil, 0, amqp.Errorf(amqp.AccessRefused, amqp.QueueDeclareID,
 			"queue name '%s' contains reserved prefix 'amq.*'", d.Name)
 	}

@@ -28,7 +28,7 @@ import (
 func (b *Broker) openIndex() error {
 	cfg := index.Config{Dir: filepath.Join(b.cfg.Data, "index"), Logger: b.logger}
 	store, err := index.Open(cfg)
-	if errors.Is(err, segment.ErrCorrupt) {
+	if errors.Is(err, index.ErrCorrupt) {
 		b.logger.Warn("the index cannot be used and is made anew from the log", "why", err)
 		if err := setAside(cfg.Dir); err != nil {
 			return err
@@ -70,7 +70,7 @@ func (b *Broker) recover() error {
 		return err
 	}
 	err := b.recoverFrom(b.index.Mark() + 1)
-	if b.index.Mark() == 0 || !errors.Is(err, segment.ErrCorrupt) {
+	if b.index.Mark() == 0 || !errors.Is(err, index.ErrCorrupt) {
 		b.recovery.Rebuilt = b.recovery.Rebuilt || b.index.Mark() == 0 && b.log.Last() > 0
 		return err
 	}
@@ -158,6 +158,8 @@ func (b *Broker) replay(from segment.LSN) error {
 	// A log whose beginning has been recycled begins with a catalogue. Later ones repeat what is known,
 	// except for the horizons that a recovery took over from its index: no record of their own says those.
 	first := len(b.hosts()) == 0
+	b.homeless, b.deleted = 0, make(map[segment.QueueID]struct{})
+	unresolved := 0
 	var queues []segment.QueueID
 	for cursor.Next() {
 		r := cursor.Record()
@@ -176,6 +178,10 @@ func (b *Broker) replay(from segment.LSN) error {
 		case segment.KindPublish:
 			if queues, err = cursor.Queues(queues[:0]); err == nil {
 				err = b.replayPublish(r, queues)
+			} else if errors.Is(err, segment.ErrCorrupt) {
+				b.logger.Error("message whose queues cannot be told", "record", r.LSN(), "error", err)
+				unresolved++
+				err = nil
 			}
 		case segment.KindSettle:
 			err = b.replaySettle(r)
@@ -187,7 +193,24 @@ func (b *Broker) replay(from segment.LSN) error {
 			return fmt.Errorf("replay of record %d: %w", r.LSN(), err)
 		}
 	}
-	return cursor.Err()
+	if err := cursor.Err(); err != nil {
+		return err
+	}
+	return b.refuseHomeless(cursor.Skipped(), unresolved)
+}
+
+// refuseHomeless stops a start that would lose messages because the record is damaged that says which
+// queue they belong to: once nothing refers to them, the log gives them up.
+func (b *Broker) refuseHomeless(damaged, unresolved int) error {
+	if damaged == 0 && unresolved == 0 || b.homeless+unresolved == 0 {
+		return nil // a publish may follow the deletion of its queue, without anything being damaged
+	}
+	if b.cfg.Repair {
+		b.logger.Warn("messages given up whose queues cannot be told", "messages", b.homeless+unresolved)
+		return nil
+	}
+	return fmt.Errorf("%d messages belong to queues that damaged records of the log told of: see 'millrace log verify'; "+
+		"put the files back from a copy, or start once with --repair to go on without these messages", b.homeless+unresolved)
 }
 
 // replayCatalogue applies a catalogue record: all of it at the log's beginning, else only its horizons.
@@ -223,6 +246,7 @@ func (b *Broker) replayPublish(r segment.Record, queues []segment.QueueID) error
 	}
 	vh := b.host(r.VHost())
 	if vh == nil {
+		b.homeless++
 		return nil
 	}
 	header, err := amqp.ParseHeader(p.Header)
@@ -236,6 +260,8 @@ func (b *Broker) replayPublish(r segment.Record, queues []segment.QueueID) error
 	for _, id := range queues {
 		if q := vh.state.byID[id]; q != nil {
 			q.Push(m)
+		} else if _, deleted := b.deleted[id]; !deleted {
+			b.homeless++
 		}
 	}
 	return nil

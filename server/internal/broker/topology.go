@@ -80,6 +80,9 @@ func (vh *VHost) applyDeclareQueue(c *change, lsn segment.LSN) error {
 }
 
 func (vh *VHost) applyDeleteQueue(d *queue.Declaration) {
+	if vh.broker.replaying {
+		vh.broker.deleted[d.ID] = struct{}{}
+	}
 	q, ok := vh.topology.router.Queue(d.Name)
 	if !ok || q.ID != d.ID { // at recovery the name may have been used again already
 		return

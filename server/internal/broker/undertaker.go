@@ -90,26 +90,32 @@ func (u *undertaker) stage(vh *VHost, d *queue.Death, now time.Time) error {
 		return nil
 	}
 	record, err := u.view.Record(d.LSN)
-	if err != nil {
-		return err
+	var letter *deadLetter
+	if err == nil {
+		letter, err = newDeadLetter(record, d, &rules, now)
 	}
-	letter, err := newDeadLetter(record, d, &rules, now)
 	if err != nil {
-		return err
+		u.broker.logger.Error("dead message cannot be read from the log and is given up; see 'millrace log verify'", "lsn", d.LSN, "error", err)
+		u.drop(vh, d)
+		return nil
 	}
 	queues, err := u.route(vh, letter)
 	if err != nil {
 		return err
 	}
 	if len(queues) == 0 { // no such exchange, nobody bound, or a circle (DLX-02, DLX-08)
-		vh.state.Lock()
-		d.Drop()
-		vh.unlockState()
+		u.drop(vh, d)
 		return nil
 	}
 	u.staging.stage(vh.ID, &letter.publication, vh.newRoute(queues))
 	u.carried = append(u.carried, *d)
 	return nil
+}
+
+func (u *undertaker) drop(vh *VHost, d *queue.Death) {
+	vh.state.Lock()
+	d.Drop()
+	vh.unlockState()
 }
 
 func (u *undertaker) route(vh *VHost, letter *deadLetter) ([]*queue.Queue, error) {

@@ -23,6 +23,11 @@ type VHost struct {
 		batch  segment.Batch // of commit; only this lock
 	}
 
+	clients struct {
+		sync.Mutex
+		open map[*Client]struct{}
+	}
+
 	// Guards the contents of the queues, and every queue.Channel and queue.Consumer of this host.
 	state struct {
 		sync.Mutex
@@ -36,6 +41,7 @@ type VHost struct {
 func newVHost(b *Broker, id uint32, name string) *VHost {
 	vh := &VHost{ID: id, Name: name, broker: b}
 	vh.topology.router = newRouter()
+	vh.clients.open = make(map[*Client]struct{})
 	vh.state.byID = make(map[segment.QueueID]*queue.Queue)
 	vh.state.agenda = &queue.Agenda{}
 	return vh

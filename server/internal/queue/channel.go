@@ -39,12 +39,16 @@ const (
 	Acked    Outcome = iota // done with it
 	Rejected                // not wanted, not to be tried again (ACK-05)
 	Returned                // back to the queue (ACK-04)
+	Lost                    // it could not be read from the log, so nobody will ever get it
 )
 
 // reason is what the log says of an entry that left its queue so.
 func (o Outcome) reason() segment.SettleReason {
-	if o == Rejected {
+	switch o {
+	case Rejected:
 		return segment.SettleReject
+	case Lost:
+		return segment.SettleDrop
 	}
 	return segment.SettleAck
 }

@@ -44,8 +44,6 @@ func (h *horizon) recovered(entries *index.Queue) {
 	entries.SetHorizon(h.at)
 }
 
-func (h *horizon) open() bool { return h.at == openHorizon }
-
 func (h *horizon) delivered(lsn segment.LSN) { h.reached = max(h.reached, lsn) }
 
 // admits reports whether the next entry may be handed out; if not, it asks the journal writer for a

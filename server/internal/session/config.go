@@ -4,8 +4,6 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/millrace-mq/millrace/server/amqp"
 )
 
 // Config is how the server speaks to its clients. Zero values stand for the defaults that
@@ -87,11 +85,11 @@ func (s *Stopper) remove(c *conn) {
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
-// stop sends the last word and makes the reader return. What the client sent and was not read yet is
-// lost to it: nobody confirmed it. A client that does not even take the last word is cut off.
+// stop makes the reader return, which then gives back what the connection held and says the last word:
+// in this order, for nothing may be delivered behind a connection.close. What the client sent and was not
+// read yet is lost to it: nobody confirmed it. A client that does not even take the last word is cut off.
 func (c *conn) stop() {
 	c.stopping.Store(true)
 	time.AfterFunc(lastWordTimeout, func() { c.net.Close() })
-	c.out.method(0, amqp.Errorf(amqp.ConnectionForced, 0, "broker forced connection closure with reason 'shutdown'").ConnectionClose())
 	c.net.SetReadDeadline(longAgo)
 }

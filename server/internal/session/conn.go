@@ -100,7 +100,20 @@ func Serve(cfg Config, b *broker.Broker, nc net.Conn, stop *Stopper) {
 	nc.SetWriteDeadline(time.Now().Add(lastWordTimeout))
 	c.out.close()
 	<-written
+	if c.client != nil {
+		c.client.Gone()
+	}
+	if c.stopping.Load() {
+		c.linger()
+	}
 	nc.Close()
+}
+
+// linger reads on until the peer hangs up, for a while: closing a socket with unread octets in it could
+// make the peer lose our last word.
+func (c *conn) linger() {
+	c.net.SetReadDeadline(time.Now().Add(lingerTimeout))
+	_, _ = io.Copy(io.Discard, c.net)
 }
 
 const (
@@ -109,6 +122,7 @@ const (
 	// minFrameMax is the least a client may ask for (CONN-12).
 	minFrameMax     = amqp.MinFrameMax
 	lastWordTimeout = 5 * time.Second
+	lingerTimeout   = time.Second
 )
 
 // read reads and handles frames until the connection ends.
@@ -333,6 +347,10 @@ func (c *conn) extendDeadline() {
 func (c *conn) end(err error) {
 	c.closeChannels()
 	switch {
+	case c.stopping.Load():
+		if c.state != closing && c.state != ended {
+			c.out.method(0, amqp.Errorf(amqp.ConnectionForced, 0, "broker forced connection closure with reason 'shutdown'").ConnectionClose())
+		}
 	case errors.Is(err, errEnd):
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 		if c.state == running {
@@ -377,8 +395,11 @@ func (c *conn) Refuse(channel uint16, seq uint64) {
 	c.out.method(channel, &amqp.BasicNack{DeliveryTag: seq})
 }
 
-// Reply implements [broker.Sink].
+// Reply implements [broker.Sink]. It is dropped when too much waits for a requester that does not read.
 func (c *conn) Reply(channel uint16, consumer string, tag queue.Tag, p *broker.Publication) {
+	if c.out.full() {
+		return
+	}
 	c.out.add(func(dst []byte) []byte {
 		start := len(dst)
 		dst = amqp.AppendDeliver(amqp.BeginFrame(dst, amqp.FrameMethod, channel), consumer, uint64(tag), false, p.Keys)

@@ -36,8 +36,12 @@ type item struct {
 	delivery queue.Delivery
 }
 
-// A reader whose peer does not read its replies stops reading requests here.
-const maxReplyBytes = 1 << 20
+// A reader whose peer does not read its replies stops reading requests here. The items leave room for the
+// deliveries that broker.Client allows.
+const (
+	maxReplyBytes = 1 << 20
+	maxItems      = 32 << 10
+)
 
 func (o *outbox) init() {
 	o.wake = make(chan struct{}, 1)
@@ -113,7 +117,7 @@ func (o *outbox) take(out *outgoing) bool {
 func (o *outbox) full() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.mu.frames) > maxReplyBytes && !o.mu.closed
+	return (len(o.mu.frames) > maxReplyBytes || len(o.mu.items) > maxItems) && !o.mu.closed
 }
 
 // close ends the outbox: what it holds is still sent, nothing more is added.
