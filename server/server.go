@@ -152,8 +152,8 @@ func (s *Server) Shutdown() error {
 	s.mu.Lock()
 	s.mu.closed = true
 	s.mu.Unlock()
-	s.stopper.Stop()
 	s.broker.Stop()
+	s.stopper.Stop()
 	s.mu.conns.Wait()
 	return s.broker.Close()
 }

@@ -67,6 +67,7 @@ type Broker struct {
 	clock       *clock
 	stop        chan struct{} // closed by Stop
 	stopOnce    sync.Once
+	stopping    atomic.Bool // set by Stop
 
 	// vhosts is replaced as a whole, never changed.
 	vhosts atomic.Pointer[[]*VHost]
@@ -162,9 +163,14 @@ func (b *Broker) Err() error {
 	return b.failed.err
 }
 
-// Stop ends the broker's own goroutines, and every wait of a client for them: it comes before the wait for
-// the clients to be gone.
-func (b *Broker) Stop() { b.stopOnce.Do(func() { close(b.stop) }) }
+// Stop ends deliveries, the broker's own goroutines, and every wait of a client for them. It comes before the
+// clients are told.
+func (b *Broker) Stop() {
+	b.stopOnce.Do(func() {
+		b.stopping.Store(true)
+		close(b.stop)
+	})
+}
 
 // Close brings what is left to the log, writes a checkpoint and closes the data folder. All clients must
 // be gone.
