@@ -248,3 +248,17 @@ func TestUnusedQueueExpires(t *testing.T) {
 		return len(returns) > 0
 	})
 }
+
+// TTL-06: also a queue that never had a consumer.
+func TestQueueThatNobodyEverUsedExpires(t *testing.T) {
+	t.Parallel()
+	c := newBroker(t).connect(t)
+	q := c.queue("q", queueSpec{durable: true, args: amqp.Table{"x-expires": int32(150)}})
+	returns := c.NotifyReturn(make(chan amqp.Return, 1000))
+	eventually(t, "the queue's end", func() bool {
+		if err := c.Publish("", q, true, false, amqp.Publishing{}); err != nil {
+			t.Fatal(err)
+		}
+		return len(returns) > 0
+	})
+}

@@ -73,7 +73,7 @@ type Broker struct {
 	vhosts atomic.Pointer[[]*VHost]
 	sets   atomic.Uint64 // number of the last route set
 
-	// Only during Open. replaying: apply finds queues' entries in the index. homeless counts messages of
+	// Written during Open only, before there is a second goroutine. replaying: apply finds queues' entries in the index. homeless counts messages of
 	// queues that the replay neither knows nor has seen deleted.
 	replaying bool
 	homeless  int

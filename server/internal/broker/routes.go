@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"errors"
 
 	"github.com/millrace-mq/millrace/router"
@@ -35,7 +36,31 @@ type routes struct {
 
 func (r *routes) init(topology *router.Router[*queue.Queue]) {
 	r.cache = router.NewCache(topology)
-	r.message.Headers = r.headers
+	r.message.Headers, r.message.Header, r.message.Property = r.headers, r.headerValue, r.property
+}
+
+// headerValue finds one header for an exchange that hashes it.
+func (r *routes) headerValue(name string) ([]byte, bool, error) {
+	raw, ok := r.header.Headers()
+	if !ok {
+		return nil, false, nil
+	}
+	value, ok, err := raw.Lookup(name)
+	return value.Data, ok, err
+}
+
+// property finds one property for an exchange that hashes it.
+func (r *routes) property(name string) ([]byte, bool) {
+	switch name {
+	case "correlation_id":
+		return r.header.Shortstr(amqp.PropertyCorrelationID), r.header.Has(amqp.PropertyCorrelationID)
+	case "message_id":
+		return r.header.Shortstr(amqp.PropertyMessageID), r.header.Has(amqp.PropertyMessageID)
+	case "timestamp":
+		t, ok := r.header.Timestamp()
+		return binary.BigEndian.AppendUint64(nil, uint64(t)), ok
+	}
+	return nil, false
 }
 
 // headers decodes the message's headers for a headers exchange.

@@ -72,9 +72,10 @@ func (vh *VHost) applyDeclareQueue(c *change, lsn segment.LSN) error {
 		entries.SetHorizon(c.horizon)
 	}
 	vh.state.Lock()
-	defer vh.state.Unlock()
+	defer vh.unlockState()
 	q := queue.New(d, entries, vh.state.agenda)
-	q.SetRules(rulesOf(&d), 0)
+	// The time is only for the queue's own life, which a restart begins anew: nothing of it is recovered.
+	q.SetRules(rulesOf(&d), time.Now().UnixMilli())
 	vh.state.byID[d.ID] = q
 	return vh.topology.router.AddQueue(d.Name, q)
 }

@@ -39,7 +39,7 @@ type level struct {
 
 // Consume starts a subscription. The first delivery is made when the agenda is dispatched.
 func (q *Queue) Consume(c *Consumer) error {
-	if q.exclusive != nil || (c.Exclusive && q.consumers > 0) {
+	if q.exclusive != nil || c.Exclusive && (q.consumers > 0 || q.rules.SingleActive) { // SAC-03
 		return ErrExclusiveUse
 	}
 	if c.Exclusive {
@@ -52,6 +52,9 @@ func (q *Queue) Consume(c *Consumer) error {
 	}
 	q.levels[i].consumers = append(q.levels[i].consumers, c)
 	q.consumers++
+	if q.active == nil {
+		q.active = c // and stays so while it is there, whoever comes (SAC-02)
+	}
 	c.Channel.consumers = append(c.Channel.consumers, c)
 	q.agenda.schedule(q)
 	q.wake()
@@ -85,6 +88,13 @@ func (c *Consumer) Cancel() {
 	if q.exclusive == c {
 		q.exclusive = nil
 	}
+	if q.active == c {
+		q.active = nil
+		if q.consumers > 0 { // the first that registered of those with the highest priority (SAC-01)
+			q.active = q.levels[0].consumers[0]
+			q.wake()
+		}
+	}
 	if q.consumers > 0 {
 		return
 	}
@@ -99,6 +109,12 @@ func (c *Consumer) Cancel() {
 // pick returns the next consumer in turn that can take a message, of the highest priority that has one,
 // nil if there is none (CONS-08).
 func (q *Queue) pick() *Consumer {
+	if q.rules.SingleActive {
+		if q.active.canTake() {
+			return q.active
+		}
+		return nil
+	}
 	for i := range q.levels {
 		l := &q.levels[i]
 		for range l.consumers {

@@ -46,6 +46,7 @@ type Queue struct {
 	levels    []level   // the consumers, highest priority first
 	consumers int       // how many there are
 	exclusive *Consumer // the exclusive one, if there is one
+	active    *Consumer // whose turn it is where the rules want a single active one; nil without consumers
 	// stalled: no consumer could take a message when last asked; whatever may change that clears it.
 	// It keeps a publish to a queue with many busy consumers from asking each of them.
 	stalled bool
@@ -178,7 +179,7 @@ func (q *Queue) Delete() []*Consumer {
 		c.queue = nil
 		c.Channel.forget(c)
 	}
-	q.levels, q.consumers, q.exclusive = nil, 0, nil
+	q.levels, q.consumers, q.exclusive, q.active = nil, 0, nil, nil
 	q.journal = journal{}
 	return consumers
 }
