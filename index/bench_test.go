@@ -48,6 +48,91 @@ func BenchmarkPushNextSettle(b *testing.B) {
 	}
 }
 
+// BenchmarkPushNextSettleWithDeadlines is a queue that keeps up well within its time
+// to live, as most do.
+func BenchmarkPushNextSettleWithDeadlines(b *testing.B) {
+	const window, timeToLive = 100, 60_000
+	q := openBench(b).NewQueue(1)
+	positions, lsn := make([]Position, window), segment.LSN(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		lsn++
+		now := int64(lsn >> 7) // 128 a millisecond
+		q.Push(Item{LSN: lsn, Size: 100, Deadline: now + timeToLive})
+		if next, ok := q.NextDeadline(); ok && next <= now {
+			q.Due(now)
+		}
+		e, _ := q.Next()
+		at := &positions[int(lsn)%window]
+		q.Settle(*at)
+		*at = e.Position
+	}
+}
+
+// BenchmarkDue expires a queue that nobody consumes: an entry a push.
+func BenchmarkDue(b *testing.B) {
+	q := openBench(b).NewQueue(1)
+	lsn := segment.LSN(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		lsn++
+		q.Push(Item{LSN: lsn, Size: 100, Deadline: int64(lsn>>7) + 1000})
+		for e, ok := q.Due(int64(lsn >> 7)); ok; e, ok = q.Due(int64(lsn >> 7)) {
+			q.Settle(e.Position)
+		}
+	}
+}
+
+// BenchmarkDueInBacklog expires ten entries spread over ten million that are paged
+// out and are not due: ns/entry is the price of one.
+func BenchmarkDueInBacklog(b *testing.B) {
+	const n, spread, later = 10_000_000, 10, 1 << 40
+	s := openBench(b)
+	q := s.NewQueue(1)
+	for i := range n {
+		it := Item{LSN: segment.LSN(i + 1), Size: 100, Deadline: later + int64(i)}
+		if i%(n/spread) == 0 {
+			it.Deadline = 1000
+		}
+		q.Push(it)
+		if i%(1<<20) == 0 {
+			checkpoint(b, s, 1, q)
+		}
+	}
+	checkpoint(b, s, 1, q)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		q, err := s.LoadQueue(1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if got := len(dueLSNs(q, 1000)); got != spread {
+			b.Fatal(got, q.Err())
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/spread, "ns/entry")
+}
+
+// BenchmarkNothingDueInBacklog is what a clock that moves on costs ten million
+// entries that are not due, if one in flight makes them look so.
+func BenchmarkNothingDueInBacklog(b *testing.B) {
+	s := backlog(b, 10_000_000)
+	q, err := s.LoadQueue(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	q.Push(Item{LSN: q.Last() + 1, Deadline: 1 << 60})
+	b.ReportAllocs()
+	for now := int64(1); b.Loop(); now++ {
+		q.expiry.due = now // as if an entry with this deadline had left
+		if _, ok := q.Due(now); ok {
+			b.Fatal("due")
+		}
+	}
+}
+
 func BenchmarkRequeue(b *testing.B) {
 	q := openBench(b).NewQueue(1)
 	fill(q, 1, chunkSlots)

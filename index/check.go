@@ -8,7 +8,7 @@ import (
 // Check verifies the invariants of a queue against its chunks, reading those that
 // are paged out, and reports every fault. The queue stays as it is.
 func (q *Queue) Check() []error {
-	k := checker{where: q.id.String()}
+	k := checker{where: q.levelID().String()}
 	var sum chunk
 	live, ready, beforeCursor := 0, 0, q.cursor != nil
 	for i, c := range q.chunks {
@@ -38,7 +38,6 @@ func (q *Queue) Check() []error {
 		k.hold(q.chunks[n-1].last <= q.last, "chunk up to %d, last pushed is %d", q.chunks[n-1].last, q.last)
 	}
 	k.hold(q.redeliveredTo <= q.last, "redelivered up to %d, last pushed is %d", q.redeliveredTo, q.last)
-	k.hold(q.sweptAt < noDeadline, "swept at %d", q.sweptAt)
 	k.resident(q)
 	return k.faults
 }
@@ -96,7 +95,7 @@ func (k *checker) chunk(q *Queue, c *chunk) {
 		// Its bitmaps may have been copied again since, for a checkpoint not committed yet.
 		k.hold(c.savedN == c.n && c.generation != never, "paged out, but never stored")
 		k.hold(c.page != nil || c.stored(q.store.committed.Load()), "bitmaps paged out, but not stored")
-		if err := q.store.loadPage(q.id, &full); err != nil {
+		if err := q.store.loadPage(q.levelID(), &full); err != nil {
 			k.add(err)
 			return
 		}
@@ -105,7 +104,7 @@ func (k *checker) chunk(q *Queue, c *chunk) {
 	k.page(&full)
 	k.deadlines(q, &full)
 	if c == q.cursor {
-		n := countBits(full.page.ready[:min(q.cursorWord, len(full.page.ready))])
+		n := countBits(full.page.ready[:min(int(q.cursorWord), len(full.page.ready))])
 		k.hold(n == 0, "%d ready before the cursor", n)
 	}
 }
@@ -140,24 +139,29 @@ func (k *checker) page(c *chunk) {
 		k.hold(p.transient == nil || p.transient[w]&^p.live[w] == 0, "word %d: transient, but not live", w)
 		k.hold(p.redelivered == nil || p.redelivered[w]&outside == 0, "word %d: redelivered behind the last slot", w)
 	}
-	k.hold(p.deadlines == nil || len(p.deadlines) == len(p.entries), "%d deadlines for %d slots", len(p.deadlines), len(p.entries))
-	k.hold(p.returns == nil || len(p.returns) >= n, "%d counts of returns for %d slots", len(p.returns), n)
+	deadlines, returns := len(p.deadlines()), len(p.returns())
+	k.hold(deadlines == 0 || deadlines == len(p.entries), "%d deadlines for %d slots", deadlines, len(p.entries))
+	k.hold(returns == 0 || returns >= n, "%d counts of returns for %d slots", returns, n)
 }
 
 // deadlines checks what Due relies on: a bound that is too high would keep an entry
 // for ever, and so would a sweep that is past it.
 func (k *checker) deadlines(q *Queue, c *chunk) {
-	p := c.page
-	if p.deadlines == nil || len(p.deadlines) < int(c.n) {
+	p, x := c.page, q.expiry
+	if len(p.deadlines()) < int(c.n) {
 		return
 	}
 	live, ready := p.least(p.live), p.least(p.ready)
+	if x == nil {
+		k.hold(live == noDeadline, "least deadline is %d, the queue knows of none", live)
+		return
+	}
 	k.hold(c.leastDeadline <= live, "least deadline is %d, noted %d", live, c.leastDeadline)
-	k.hold(c.due <= ready && q.due <= ready, "least deadline of the ready is %d, noted %d, of the queue %d", ready, c.due, q.due)
-	for slot, at := range p.deadlines[:c.n] {
+	k.hold(c.due <= ready && x.due <= ready, "least deadline of the ready is %d, noted %d, of the queue %d", ready, c.due, x.due)
+	for slot, at := range p.deadlines()[:c.n] {
 		k.hold(at >= 0 && at < noDeadline, "slot %d: deadline %d", slot, at)
-		missed := at != 0 && at <= q.sweptAt && c.position(slot) < q.swept && testBit(p.ready, slot)
-		k.hold(!missed, "slot %d: deadline %d was missed at %d", slot, at, q.sweptAt)
+		missed := at != 0 && at <= x.at && c.position(slot) < x.swept && testBit(p.ready, slot)
+		k.hold(!missed, "slot %d: deadline %d was missed at %d", slot, at, x.at)
 	}
 }
 

@@ -35,12 +35,13 @@ func TestCheckReportsEveryFault(t *testing.T) {
 		"number":            {func(q *Queue) { q.next = 1 }, "next is 1"},
 		"lost page":         {func(q *Queue) { q.chunks[1].page = nil }, "never stored"},
 		"due late":          {func(q *Queue) { q.chunks[1].due++ }, "least deadline of the ready"},
-		"queue due late":    {func(q *Queue) { q.due = noDeadline }, "least deadline of the ready"},
+		"queue due late":    {func(q *Queue) { q.expiry.due = noDeadline }, "least deadline of the ready"},
 		"least too high":    {func(q *Queue) { q.chunks[1].leastDeadline++ }, "least deadline is"},
-		"swept too far":     {func(q *Queue) { q.swept, q.sweptAt = q.chunks[2].position(0), 9000 }, "was missed"},
-		"negative deadline": {func(q *Queue) { q.chunks[1].page.deadlines[0] = -1 }, "deadline -1"},
-		"fewer deadlines":   {func(q *Queue) { q.chunks[1].page.deadlines = q.chunks[1].page.deadlines[:9] }, "9 deadlines"},
-		"fewer returns":     {func(q *Queue) { q.chunks[1].page.returns = make([]uint32, 9) }, "9 counts of returns"},
+		"no deadlines":      {func(q *Queue) { q.expiry = nil }, "knows of none"},
+		"swept too far":     {func(q *Queue) { q.expiry.swept, q.expiry.at = q.chunks[2].position(0), 9000 }, "was missed"},
+		"negative deadline": {func(q *Queue) { q.chunks[1].page.rare.deadlines[0] = -1 }, "deadline -1"},
+		"fewer deadlines":   {func(q *Queue) { q.chunks[1].page.rare.deadlines = make([]int64, 9) }, "9 deadlines"},
+		"fewer returns":     {func(q *Queue) { q.chunks[1].page.rare.returns = make([]uint32, 9) }, "9 counts of returns"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := openStore(t, t.TempDir()).NewQueue(1)

@@ -119,7 +119,7 @@ func (c *Checkpoint) Queue(q *Queue) {
 	c.forgotten = append(c.forgotten, q.forgotten...)
 	q.handedOver = len(q.forgotten)
 	c.queues = append(c.queues, queueImage{
-		id:        q.id,
+		id:        q.levelID(),
 		chunks:    len(c.chunks) - chunks,
 		forgotten: len(q.forgotten),
 		meta: meta{
@@ -145,7 +145,7 @@ func (c *Checkpoint) chunk(from *chunk, committed uint64) {
 	// What was copied for a checkpoint that did not commit is copied again.
 	again := from.generation > committed
 	p := from.page
-	if from.live < from.n && p.deadlines != nil {
+	if from.live < from.n && p.deadlines() != nil {
 		from.sharpen() // who had the least may be gone
 	}
 	to := chunkImage{
@@ -156,7 +156,7 @@ func (c *Checkpoint) chunk(from *chunk, committed uint64) {
 	if p.entries != nil && (again || from.savedN != from.n) {
 		to.entries = p.entries[:from.n:from.n]
 		if from.leastDeadline != noDeadline {
-			to.deadlines = p.deadlines[:from.n:from.n]
+			to.deadlines = p.deadlines()[:from.n:from.n]
 		}
 	}
 	if to.hasBitmaps && (again || from.bitsDirty || from.savedN != from.n) {

@@ -47,7 +47,7 @@ type chunk struct {
 	liveBytes, readyBytes int64
 	n, live, ready        uint16
 	transient             uint16 // live and transient
-	due, leastDeadline    int64  // exact while the entries are paged out
+	due, leastDeadline    int64  // the latter is exact while the entries are paged out
 
 	// What checkpoints have of it.
 	savedN     uint16 // n when it was last copied
@@ -71,11 +71,10 @@ func newChunk(number uint64, base segment.LSN, p *page) chunk {
 // nowhere else.
 type page struct {
 	entries     []entry  // its length is the capacity; nil = paged out
-	deadlines   []int64  // of the entries, and paged out with them; nil = none; 0 = none
 	live, ready []uint64 // ready is a subset of live
 	redelivered []uint64 // nil = none
 	transient   []uint64 // nil = none; of the live ones
-	returns     []uint32 // counted returns of each slot; nil = none
+	rare        *rareColumns
 }
 
 func wordsFor(slots int) int { return (slots + 63) / 64 }
@@ -106,13 +105,8 @@ func (p *page) grow(slots int) {
 			copy(*words.to, *words.from)
 		}
 	}
-	if p.deadlines != nil {
-		bigger.deadlines = make([]int64, slots)
-		copy(bigger.deadlines, p.deadlines)
-	}
-	if p.returns != nil {
-		bigger.returns = make([]uint32, slots)
-		copy(bigger.returns, p.returns)
+	if p.rare != nil {
+		bigger.rare = p.rare.grown(slots)
 	}
 	*p = *bigger
 }
@@ -168,7 +162,7 @@ func (c *chunk) lowestLive() segment.LSN {
 // plain says that the bitmaps need not be stored.
 func (c *chunk) plain() bool {
 	p := c.page
-	return c.live == c.n && p.redelivered == nil && p.transient == nil && p.returns == nil
+	return c.live == c.n && p.redelivered == nil && p.transient == nil && p.returns() == nil
 }
 
 // unsaved says that a checkpoint must copy the chunk: something changed since the
@@ -188,7 +182,10 @@ func (c *chunk) pageOut() {
 	if c.page.entries != nil {
 		c.lowest = c.lowestLive()
 		c.sharpen()
-		c.page.entries, c.page.deadlines = nil, nil
+		c.page.entries = nil
+		if c.page.rare != nil {
+			c.page.rare.deadlines = nil
+		}
 	}
 	if c.ready == c.live && !c.bitsDirty {
 		c.page = nil

@@ -68,6 +68,12 @@ func TestBacklogCostsItsDirectory(t *testing.T) {
 	if size := unsafe.Sizeof(chunk{}); size > 96 {
 		t.Errorf("directory entry takes %d bytes", size)
 	}
+	if size := unsafe.Sizeof(page{}); size > 128 {
+		t.Errorf("page takes %d bytes and its columns", size)
+	}
+	if size := unsafe.Sizeof(Queue{}); size > 224 {
+		t.Errorf("queue takes %d bytes and its chunks", size)
+	}
 }
 
 func TestHotPathDoesNotAllocate(t *testing.T) {
@@ -81,6 +87,24 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 			q.Push(Item{LSN: lsn, Size: 100, Transient: lsn%2 == 0})
 			e, _ := q.Next()
 			q.Settle(e.Position)
+		}},
+		{"push with a deadline, next, settle", func(q *Queue, lsn segment.LSN) {
+			q.Push(Item{LSN: lsn, Size: 100, Deadline: int64(lsn)})
+			e, _ := q.Next()
+			q.Settle(e.Position)
+			q.NextDeadline()
+		}},
+		{"push with a deadline, due, settle", func(q *Queue, lsn segment.LSN) {
+			q.Push(Item{LSN: lsn, Size: 100, Deadline: int64(lsn)})
+			e, _ := q.Due(int64(lsn))
+			q.Settle(e.Position)
+		}},
+		{"push, next, requeue counted, settle the head", func(q *Queue, lsn segment.LSN) {
+			q.Push(Item{LSN: lsn, Size: 100})
+			e, _ := q.Next()
+			q.RequeueCounted(e.Position)
+			head, _ := q.Head()
+			q.SettleRange(head, head)
 		}},
 		{"push, next, requeue, peek, settle the head", func(q *Queue, lsn segment.LSN) {
 			q.Push(Item{LSN: lsn, Size: 100})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -37,16 +38,27 @@ func contents(fs vfs.FS) (text string, err error) {
 		return "", err
 	}
 	for id := range segment.QueueID(4) {
-		q, err := s.LoadQueue(id)
+		levels, err := s.LoadLevels(id)
 		if errors.Is(err, ErrNoQueue) {
 			continue
 		}
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&b, "queue %d up to %d: %v\n", id, q.Last(), lsns(q))
-		if q.Err() != nil {
-			return "", q.Err()
+		for _, level := range slices.Sorted(maps.Keys(levels)) {
+			q := levels[level]
+			next, _ := q.NextDeadline()
+			fmt.Fprintf(&b, "%v up to %d, next deadline %d:", q.levelID(), q.Last(), next)
+			for e, ok := q.Next(); ok; e, ok = q.Next() {
+				fmt.Fprintf(&b, " %d", e.LSN)
+				if e.Deadline > 0 || e.Returns > 0 {
+					fmt.Fprintf(&b, "(%d %d)", e.Deadline, e.Returns)
+				}
+			}
+			if q.Err() != nil {
+				return "", q.Err()
+			}
+			fmt.Fprintln(&b)
 		}
 	}
 	return b.String(), nil
@@ -63,15 +75,20 @@ func script(fs vfs.FS, flush func(*pebble.DB) error, after func(mark segment.LSN
 	}
 	after(0)
 	var queues []*Queue
-	for id := range segment.QueueID(3) {
-		queues = append(queues, s.NewQueue(id+1))
+	for _, id := range []levelID{{1, 0}, {2, 0}, {3, 0}, {2, 9}} {
+		queues = append(queues, s.NewLevel(id.queue, id.level))
 	}
 	for mark := segment.LSN(100); mark <= 300; mark += 100 {
 		c := s.Checkpoint()
 		c.PutObject(ObjectKey{1, uint64(mark)}, fmt.Append(nil, "object of ", mark))
 		for i, q := range queues {
-			fill(q, int(mark)-99+i, 90)
+			for lsn := range segment.LSN(90) {
+				q.Push(Item{LSN: mark - 99 + lsn + segment.LSN(i), Size: 10, Deadline: int64(i) * int64(1000-lsn)})
+			}
 			q.SettleRange(0, mark-60)
+			if e, ok := q.Next(); ok {
+				q.RequeueCounted(e.Position)
+			}
 			c.Queue(q)
 		}
 		if mark == 300 {
@@ -327,19 +344,41 @@ func TestDamageIsReportedOrHarmless(t *testing.T) {
 	}
 }
 
-func TestNewerViewIsRefusedAndNotCalledDamaged(t *testing.T) {
-	put := func(key, payload []byte, version byte) func(t *testing.T, fs vfs.FS) {
-		return func(t *testing.T, fs vfs.FS) {
-			db, err := pebble.Open("index", &pebble.Options{FS: fs, FormatMajorVersion: pebbleFormat, Logger: quiet{}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			value := sealValue(key, append([]byte{version}, payload...))
-			if err := errors.Join(db.Set(key, value, pebble.Sync), db.Close()); err != nil {
-				t.Fatal(err)
-			}
+// put returns what stores a value behind the back of a closed store.
+func put(key, payload []byte, version byte) func(t *testing.T, fs vfs.FS) {
+	return func(t *testing.T, fs vfs.FS) {
+		db, err := pebble.Open("index", &pebble.Options{FS: fs, FormatMajorVersion: pebbleFormat, Logger: quiet{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value := sealValue(key, append([]byte{version}, payload...))
+		if err := errors.Join(db.Set(key, value, pebble.Sync), db.Close()); err != nil {
+			t.Fatal(err)
 		}
 	}
+}
+
+// TestOlderViewIsToBeRebuilt: a caller that knows of damage alone rebuilds it too.
+func TestOlderViewIsToBeRebuilt(t *testing.T) {
+	for version := range byte(formatVersion) {
+		fs := vfs.NewMem()
+		if err := script(fs, (*pebble.DB).Flush, func(segment.LSN) {}); err != nil {
+			t.Fatal(err)
+		}
+		put([]byte{prefixFormat}, append([]byte(formatMagic), version, 0, 0, 0), valueVersion)(t, fs)
+		_, err := contents(fs)
+		for _, family := range []error{ErrOutdated, ErrCorrupt, segment.ErrCorrupt} {
+			if !errors.Is(err, family) {
+				t.Errorf("version %d: %v does not match %v", version, err, family)
+			}
+		}
+		if errors.Is(err, ErrVersion) {
+			t.Errorf("version %d: %v is taken for a newer one", version, err)
+		}
+	}
+}
+
+func TestNewerViewIsRefusedAndNotCalledDamaged(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, fs vfs.FS){
 		"layout": put([]byte{prefixFormat}, append([]byte(formatMagic), formatVersion+1, 0, 0, 0), valueVersion),
 		"format": put([]byte{prefixFormat}, []byte("anything"), valueVersion+1),

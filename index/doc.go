@@ -1,7 +1,7 @@
 // Package index answers one question: who still needs which record?
 //
 // A queue is an index over the log: a sequence of entries, each the number of a
-// record (LSN) and the size of its body. The log is the truth, and the index is a
+// record (LSN), the size of its body and perhaps a deadline. The log is the truth, and the index is a
 // view of it that can be thrown away and rebuilt by a replay. A Store keeps that
 // view in Pebble as of a checkpoint and says, as its mark, up to which record the
 // view is complete; a Queue is the live form of one queue and never touches the
@@ -30,13 +30,14 @@
 //
 //	store, err := index.Open(index.Config{Dir: dir, Logger: log})
 //	q, err := store.LoadQueue(7)
-//	q.Push(lsn, size, false)       // replay of the log from store.Mark()
+//	q.Push(index.Item{LSN: lsn, Size: size}) // replay of the log from store.Mark()
 //	q.Recover(false)
-//	entry, ok := q.Next()          // deliver entry.LSN
-//	q.Settle(entry.Position)       // acknowledged
+//	entry, ok := q.Next()                    // deliver entry.LSN
+//	q.Settle(entry.Position)                 // acknowledged
+//	entry, ok = q.Due(now)                   // expired: to be settled as well
 //
 //	c := store.Checkpoint()
-//	c.Queue(q)                     // under the lock of q's owner
+//	c.Queue(q)                               // under the lock of q's owner
 //	err = c.Commit(mark)
 //
 // # Chunks
@@ -54,8 +55,19 @@
 // 100 million entries of backlog cost a few MB of memory, and counts, head and
 // recovery read no page.
 //
+// Deadlines are a column of the page that only chunks with deadlines have, and the
+// directory entry has the least of them. So a search for what is due pages in only
+// chunks where something is, wherever they are in the backlog. Least deadlines are
+// lower bounds while entries leave, since deadlines come in any order, and are made
+// exact when that is cheap: when Due has gone through a chunk, when it is paged out,
+// when it is copied for a checkpoint. A queue is told its deadlines when entries are
+// pushed; they do not change.
+//
 // The ready bitmap is not stored: what is live is ready after a restart. A page
-// with entries in flight therefore keeps its bitmaps (1 KiB) in memory.
+// with entries in flight therefore keeps its bitmaps (1 KiB) in memory, and counts of
+// returns (16 KiB), which only chunks have of which an entry was returned and counted.
+// What a crash takes from both is what came after the last checkpoint; a view that is
+// rebuilt from the log has no counts.
 //
 // # Keys and values
 //
@@ -66,22 +78,31 @@
 //	"o" kind:1 id:8                an object of the broker's (topology), opaque
 //	"q" queue:8 level:1 "m"        meta: last pushed LSN, horizon, counts
 //	"q" queue:8 level:1 "d" no:8   directory entry of a chunk
-//	"q" queue:8 level:1 "e" no:8   entries of a chunk: LSNs and sizes, delta coded
-//	"q" queue:8 level:1 "b" no:8   bitmaps of a chunk: live, redelivered, transient
+//	"q" queue:8 level:1 "e" no:8   entries of a chunk: LSNs, sizes, deadlines
+//	"q" queue:8 level:1 "b" no:8   bitmaps of a chunk and counts of returns
 //
-// The level is 0: it is the place of the sub-indexes of a priority queue. A chunk
-// whose entries are all live, and neither transient nor redelivered, has no
-// bitmaps stored.
+// The level is 0 but for priority queues, each level of which is an index of its own.
+// A chunk whose entries are all live, and neither transient nor redelivered nor
+// counted as returned, has no bitmaps stored.
 //
 //	value   = version:1 payload crc:4      CRC32C over key, version, payload
-//	meta    = last horizon redeliveredTo next chunks live liveBytes       uvarints
-//	dir     = base last-base lowest-base n live transient liveBytes flags uvarints
-//	entries = base n size0 (lsn delta, zigzag size delta) * (n-1)         uvarints
+//
+// Of the payloads, what is not marked with a width is uvarints:
+//
+//	meta    = last horizon redeliveredTo next chunks live liveBytes
+//	dir     = base last-base lowest-base n live transient liveBytes least flags
+//	          least deadline, 0 = none; flags: 1 bitmaps are stored
+//	entries = base n flags size0 (lsn delta, zigzag size delta) * (n-1) deadlines
+//	          flags: 1 deadlines follow, for each of the n entries 0 = none, else
+//	          1 + zigzag of the distance from the deadline before
 //	bitmaps = n which:1 words:8* for each bitmap named in which (1 live,
-//	          2 redelivered, 4 transient), little endian
+//	          2 redelivered, 4 transient), little endian; 8 returns follow:
+//	          how many, for each (slots skipped, count - 1), of the live
 //
 // Pebble's checksums cover its blocks; ours bind a value to its key as well, and
-// are checked on every read. A version above the known one is ErrVersion.
+// are checked on every read. A version above the known one, of a value or of the
+// layout, is ErrVersion. A layout below the known one is ErrOutdated: there is no
+// conversion, since the log has it all.
 //
 // # Crash argument
 //

@@ -18,7 +18,7 @@ func (s *Store) NewQueue(id segment.QueueID) *Queue { return s.NewLevel(id, 0) }
 // itself; only Checkpoint.DropQueue treats them as one. Level 0 of a queue is what
 // NewQueue makes and LoadQueue loads.
 func (s *Store) NewLevel(id segment.QueueID, level byte) *Queue {
-	return &Queue{store: s, id: levelID{id, level}, next: 1, dirty: true, due: noDeadline}
+	return &Queue{store: s, id: id, level: level, next: 1, dirty: true}
 }
 
 // LoadQueue returns a queue as of the last checkpoint, with everything ready, or
@@ -90,8 +90,8 @@ func (s *Store) loadQueue(id levelID) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{
-		store: s, id: id, next: m.next,
-		last: m.last, horizon: m.horizon, redeliveredTo: m.redeliveredTo, due: noDeadline,
+		store: s, id: id.queue, level: id.level, next: m.next,
+		last: m.last, horizon: m.horizon, redeliveredTo: m.redeliveredTo,
 	}
 	prefix := append(appendLevelPrefix(nil, id), byte(kindDirectory))
 	err = s.scan(prefix, func(key, value []byte) error {
@@ -145,7 +145,7 @@ func (q *Queue) adopt(c *chunk, key []byte) error {
 	q.ready += int(c.ready)
 	q.liveBytes += c.liveBytes
 	q.readyBytes += c.readyBytes
-	q.due = min(q.due, c.due)
+	q.expect(c, 0, c.due)
 	return nil
 }
 
@@ -163,9 +163,9 @@ func (s *Store) loadPage(id levelID, c *chunk) error {
 		p.live, p.redelivered, p.transient = b.live, b.redelivered, b.transient
 		p.ready = append(p.ready, b.live...)
 		if len(b.returns) > 0 {
-			p.returns = make([]uint32, b.n)
+			p.rare = &rareColumns{returns: make([]uint32, b.n)}
 			for _, r := range b.returns {
-				p.returns[r.slot] = r.count
+				p.rare.returns[r.slot] = r.count
 			}
 		}
 	}
@@ -179,7 +179,10 @@ func (s *Store) loadPage(id levelID, c *chunk) error {
 		if n != int(c.n) || got.base != c.base || got.base+segment.LSN(got.entries[n-1].delta) != c.last {
 			return corruptf("key %x: %d entries from %d, directory says %d from %d", key, n, got.base, c.n, c.base)
 		}
-		p.entries, p.deadlines = got.entries, got.deadlines
+		p.entries = got.entries
+		if got.deadlines != nil {
+			p.rare = &rareColumns{deadlines: got.deadlines, returns: p.returns()}
+		}
 		return nil
 	})
 	if err != nil {

@@ -423,7 +423,7 @@ func (m *machine) reload(t *rapid.T, id levelID) *Queue {
 		t.Fatal(err)
 	}
 	if q.ID() != id.queue || q.Level() != id.level {
-		t.Fatalf("loaded %v as %v", id, q.id)
+		t.Fatalf("loaded %v as %v", id, q.levelID())
 	}
 	return q
 }

@@ -16,8 +16,8 @@ func (q *Queue) load(c *chunk) bool {
 		return false
 	}
 	listed := c.page != nil
-	if err := q.store.loadPage(q.id, c); err != nil {
-		q.err = fmt.Errorf("%v chunk %d: %w", q.id, c.number, err)
+	if err := q.store.loadPage(q.levelID(), c); err != nil {
+		q.err = fmt.Errorf("%v chunk %d: %w", q.levelID(), c.number, err)
 		return false
 	}
 	if !listed {

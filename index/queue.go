@@ -40,36 +40,35 @@ type Entry struct {
 //   - no entry before the cursor is ready; a nil cursor means that nothing is
 //     ready and no chunk is open
 //   - resident lists every chunk that has a page, once
-//   - no ready entry has a deadline below due; none before swept has one that is
-//     not after sweptAt
 type Queue struct {
 	store *Store
-	id    levelID
+	id    segment.QueueID
 
 	chunks   []*chunk
 	open     *chunk // takes pushes; nil = the next push begins one
 	next     uint64 // number of the next chunk
 	resident []*chunk
 
-	cursor     *chunk
-	cursorWord int // words of the cursor's ready bitmap before it are zero
+	cursor *chunk
+
+	// Eight bytes together: queues are many.
+	clock      uint32 // counts what was looked for, begun and paged in
+	cursorWord uint16 // words of the cursor's ready bitmap before it are zero
+	level      byte   // of a priority queue
+	dirty      bool   // something changed since a checkpoint last copied it
 
 	live, ready           int
 	liveBytes, readyBytes int64
 
-	due     int64    // noDeadline = no ready entry has one
-	swept   Position // what is before it was seen by Due
-	sweptAt int64    // at that time
+	expiry *expiry // nil = there were no deadlines
 
 	last          segment.LSN // last pushed
 	horizon       segment.LSN
 	redeliveredTo segment.LSN // entries up to here are redelivered, whatever their bit says
 
 	recent *chunk // found last
-	clock  uint32 // counts what was looked for, begun and paged in
 
 	// What checkpoints have of it.
-	dirty      bool     // something changed since it was last copied
 	generation uint64   // of the checkpoint that copied it last; 0 = loaded or never
 	forgotten  []uint64 // numbers of chunks that are gone, and have keys to delete
 	handedOver int      // so many of forgotten were copied in that generation
@@ -78,10 +77,12 @@ type Queue struct {
 }
 
 // ID returns the queue's id.
-func (q *Queue) ID() segment.QueueID { return q.id.queue }
+func (q *Queue) ID() segment.QueueID { return q.id }
 
 // Level returns which level of a priority queue this is; 0 if it is not one.
-func (q *Queue) Level() byte { return q.id.level }
+func (q *Queue) Level() byte { return q.level }
+
+func (q *Queue) levelID() levelID { return levelID{q.id, q.level} }
 
 // Ready returns the number of ready entries.
 func (q *Queue) Ready() int { return q.ready }
@@ -125,7 +126,7 @@ func (q *Queue) SetHorizon(h segment.LSN) {
 	}
 }
 
-// Push appends a ready entry. An LSN that is not above the last pushed one is
+// Push appends a ready entry. A negative deadline is none. An LSN that is not above the last pushed one is
 // ignored, which makes a replay idempotent; the position is 0 then.
 func (q *Queue) Push(it Item) Position {
 	lsn, size := it.LSN, it.Size
@@ -145,7 +146,7 @@ func (q *Queue) Push(it Item) Position {
 		setBit(&p.transient, p.live, slot)
 		c.transient++
 	}
-	if it.Deadline != 0 || p.deadlines != nil {
+	if it.Deadline != 0 || p.rare != nil {
 		q.setDeadline(c, slot, it.Deadline)
 	}
 	c.n++
@@ -206,8 +207,10 @@ func (q *Queue) restart(c *chunk, lsn segment.LSN) {
 			p = newPage(len(p.entries)) // a checkpoint may be reading the entries
 		}
 	}
-	// Deadlines stay: every push writes its own from here on.
-	p.redelivered, p.transient, p.returns = nil, nil, nil
+	p.redelivered, p.transient = nil, nil
+	if p.rare != nil {
+		p.rare.returns = nil // deadlines stay: every push writes its own
+	}
 	touched := c.touched
 	*c = newChunk(q.next, lsn, p)
 	c.touched = touched
@@ -218,32 +221,31 @@ func (q *Queue) restart(c *chunk, lsn segment.LSN) {
 }
 
 // Next takes the lowest ready entry: it is in flight from now on.
-func (q *Queue) Next() (Entry, bool) {
+func (q *Queue) Next() (e Entry, ok bool) {
 	c, slot, ok := q.seek()
-	if !ok {
-		return Entry{}, false
+	if ok {
+		q.take(&e, c, slot)
 	}
-	return q.take(c, slot), true
+	return e, ok
 }
 
-// take makes a ready entry one in flight.
-func (q *Queue) take(c *chunk, slot int) Entry {
-	e := q.entry(c, slot)
+// take reads a ready entry, which is in flight from then on.
+func (q *Queue) take(e *Entry, c *chunk, slot int) {
+	q.read(e, c, slot)
 	c.page.ready[slot>>6] &^= 1 << (slot & 63)
 	c.ready--
 	c.readyBytes -= int64(e.Size)
 	q.ready--
 	q.readyBytes -= int64(e.Size)
-	return e
 }
 
 // Peek returns the entry that Next would take, and leaves it ready.
-func (q *Queue) Peek() (Entry, bool) {
+func (q *Queue) Peek() (e Entry, ok bool) {
 	c, slot, ok := q.seek()
-	if !ok {
-		return Entry{}, false
+	if ok {
+		q.read(&e, c, slot)
 	}
-	return q.entry(c, slot), true
+	return e, ok
 }
 
 // seek moves the cursor to the lowest ready entry and loads its chunk.
@@ -258,9 +260,9 @@ func (q *Queue) seek() (*chunk, int, bool) {
 				return nil, 0, false
 			}
 			ready := c.page.ready
-			for w := q.cursorWord; w < len(ready); w++ {
+			for w := int(q.cursorWord); w < len(ready); w++ {
 				if ready[w] != 0 {
-					q.cursorWord = w
+					q.cursorWord = uint16(w)
 					return c, w<<6 + bits.TrailingZeros64(ready[w]), true
 				}
 			}
@@ -270,22 +272,18 @@ func (q *Queue) seek() (*chunk, int, bool) {
 	}
 }
 
-func (q *Queue) entry(c *chunk, slot int) Entry {
-	lsn, p := c.lsn(slot), c.page
-	e := Entry{
-		Position:    c.position(slot),
-		LSN:         lsn,
-		Size:        p.entries[slot].size,
-		Redelivered: lsn <= q.redeliveredTo || testBit(p.redelivered, slot),
-		Transient:   testBit(p.transient, slot),
+// read fills a zero Entry. It is not returned: copies of it are what Next would take
+// most of its time for.
+func (q *Queue) read(e *Entry, c *chunk, slot int) {
+	p := c.page
+	e.Position = c.position(slot)
+	e.LSN = c.lsn(slot)
+	e.Size = p.entries[slot].size
+	e.Redelivered = e.LSN <= q.redeliveredTo || testBit(p.redelivered, slot)
+	e.Transient = testBit(p.transient, slot)
+	if p.rare != nil {
+		e.Deadline, e.Returns = p.rare.of(slot)
 	}
-	if p.deadlines != nil {
-		e.Deadline = p.deadlines[slot]
-	}
-	if p.returns != nil {
-		e.Returns = p.returns[slot]
-	}
-	return e
 }
 
 // Settle removes an entry, ready or in flight. It reports whether the entry was live.
@@ -348,11 +346,11 @@ func (q *Queue) requeue(p Position) (*chunk, int) {
 	q.ready++
 	q.readyBytes += size
 	q.dirty = true
-	if w := slot >> 6; q.cursor == nil || c.number < q.cursor.number || c == q.cursor && w < q.cursorWord {
+	if w := uint16(slot >> 6); q.cursor == nil || c.number < q.cursor.number || c == q.cursor && w < q.cursorWord {
 		q.cursor, q.cursorWord = c, w
 	}
-	if c.page.deadlines != nil {
-		q.expect(c, slot)
+	if deadlines := c.page.deadlines(); deadlines != nil {
+		q.expect(c, slot, deadlines[slot])
 	}
 	return c, slot
 }

@@ -12,7 +12,6 @@ func (q *Queue) Recover(clean bool) {
 		q.redeliveredTo = h
 		q.dirty = true
 	}
-	q.swept = 0
 	q.sweep(0, func(c *chunk) (keep, stop bool) {
 		if c.transient > 0 && c.transient == c.live && c != q.open {
 			q.forget(c)
@@ -29,8 +28,7 @@ func (q *Queue) Recover(clean bool) {
 			q.ready += int(c.live - c.ready)
 			q.readyBytes += c.liveBytes - c.readyBytes
 			c.ready, c.readyBytes = c.live, c.liveBytes
-			c.due = c.leastDeadline
-			q.due = min(q.due, c.due)
+			q.expect(c, 0, c.leastDeadline)
 		}
 		return true, false
 	})

@@ -14,23 +14,25 @@ type returned struct {
 
 // countReturn counts a return of an entry of a loaded page.
 func (p *page) countReturn(slot int) {
-	if p.returns == nil {
-		p.returns = make([]uint32, len(p.entries))
+	rare := p.makeRare()
+	if rare.returns == nil {
+		rare.returns = make([]uint32, len(p.entries))
 	}
-	if p.returns[slot] < math.MaxUint32 {
-		p.returns[slot]++
+	if rare.returns[slot] < math.MaxUint32 {
+		rare.returns[slot]++
 	}
 }
 
 // appendReturns appends the live entries that have come back.
 func (p *page) appendReturns(dst []returned) []returned {
-	if p.returns == nil {
+	returns := p.returns()
+	if returns == nil {
 		return dst
 	}
 	for w, rest := range p.live {
 		for ; rest != 0; rest &= rest - 1 {
 			slot := w<<6 + bits.TrailingZeros64(rest)
-			if count := p.returns[slot]; count > 0 {
+			if count := returns[slot]; count > 0 {
 				dst = append(dst, returned{uint16(slot), count})
 			}
 		}
