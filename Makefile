@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # The race detector needs cgo and a C compiler; the binary needs neither.
 TESTFLAGS = -race -timeout 20m
-FUZZTIME  = 3s
+FUZZTIME  = 2000x
 ROUNDS    = 10
 BENCH     = .
 PKG       = ./...
