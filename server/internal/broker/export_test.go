@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"time"
+
 	"github.com/millrace-mq/millrace/segment"
 )
 
@@ -11,13 +13,7 @@ func (b *Broker) Synced() segment.LSN { return b.log.Synced() }
 func (b *Broker) Checkpoint() error { return b.checkpoints.write() }
 
 // FlushJournal returns when all that has left the queues so far is in the log.
-func (b *Broker) FlushJournal() {
-	for range 2 { // a write may be under way that has taken its journals already
-		written := b.journal.nextWrite()
-		b.journal.wake()
-		<-written
-	}
-}
+func (b *Broker) FlushJournal() { b.journal.await(time.Minute) }
 
 // StopLog makes the log refuse everything, as a failed disk does.
 func (b *Broker) StopLog() error { return b.log.Close() }
