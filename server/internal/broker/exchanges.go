@@ -41,6 +41,10 @@ func (vh *VHost) declareExchangeLocked(x router.Exchange, passive bool) (segment
 		}
 		return 0, nil
 	}
+	if x.Type == router.DelayedMessage || x.Type == router.RecentHistory {
+		// The router knows them; what they keep is not kept yet. A program that needs them must not run as if.
+		return 0, router.UnknownType{Type: x.Type}
+	}
 	exists, err := vh.topology.router.CheckDeclare(x)
 	if err != nil || exists {
 		return 0, err

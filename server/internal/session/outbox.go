@@ -82,12 +82,12 @@ func (o *outbox) noteFramesLocked(n int) {
 	o.mu.items = append(o.mu.items, item{frames: n})
 }
 
-// deliver adds deliveries. It reports whether they were taken: a closed outbox drops them.
-func (o *outbox) deliver(ds []queue.Delivery) bool {
+// deliver adds deliveries. A closed outbox drops them.
+func (o *outbox) deliver(ds []queue.Delivery) {
 	o.mu.Lock()
 	if o.mu.closed {
 		o.mu.Unlock()
-		return false
+		return
 	}
 	empty := len(o.mu.items) == 0
 	for i := range ds {
@@ -97,7 +97,6 @@ func (o *outbox) deliver(ds []queue.Delivery) bool {
 	if empty {
 		signal(o.wake)
 	}
-	return true
 }
 
 // take moves all there is to out, whose storage the outbox goes on with. It returns false when there
