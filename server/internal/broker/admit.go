@@ -4,7 +4,7 @@ import "github.com/millrace-mq/millrace/server/internal/queue"
 
 // admit takes the queues that are full and refuse more out of a route (LEN-03). The publisher learns of it
 // by a nack (CONF-05); the others get the message.
-func (ch *Channel) admit(p *Publication, r *route) *route {
+func (ch *Channel) admit(r *route) *route {
 	mayReject := false
 	for _, q := range r.queues {
 		mayReject = mayReject || q.Rejects()

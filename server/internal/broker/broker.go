@@ -244,3 +244,11 @@ func (b *Broker) logFailed(err error) {
 	b.failed.Unlock()
 	b.logger.Error("the log has stopped: nothing more is stored or confirmed; mend the cause and restart", "error", err)
 }
+
+// signal wakes the goroutine behind a channel of capacity 1, unless it has been told already.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -31,10 +31,7 @@ func (c *clock) before(at int64) {
 	}
 	c.mu.Unlock()
 	if earlier {
-		select {
-		case c.kick <- struct{}{}:
-		default:
-		}
+		signal(c.kick)
 	}
 }
 

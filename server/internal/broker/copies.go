@@ -6,6 +6,12 @@ import (
 	"github.com/millrace-mq/millrace/server/amqp"
 )
 
+// The headers that name further routing keys.
+const (
+	headerCopies      = "CC"
+	headerBlindCopies = "BCC"
+)
+
 // carbonCopies finds the further routing keys of a message, its CC and BCC headers (CC-01), and takes
 // the BCC header out of it (CC-02). Errors are *amqp.Error.
 func (c *Client) carbonCopies(p *Publication) ([][]byte, error) {
@@ -13,16 +19,16 @@ func (c *Client) carbonCopies(p *Publication) ([][]byte, error) {
 	if !ok {
 		return nil, nil
 	}
-	keys, _, err := appendCopies(c.copies[:0], table, "CC")
+	keys, _, err := appendCopies(c.copies[:0], table, headerCopies)
 	if err != nil {
 		return nil, err
 	}
-	keys, blind, err := appendCopies(keys, table, "BCC")
+	keys, blind, err := appendCopies(keys, table, headerBlindCopies)
 	c.copies = keys[:0]
 	if err != nil || !blind {
 		return keys, err
 	}
-	rest, err := table.AppendWithout(nil, "BCC")
+	rest, err := table.AppendWithout(nil, headerBlindCopies)
 	if err != nil {
 		return nil, undecodable(err)
 	}

@@ -58,12 +58,7 @@ func (w *journalWriter) nextWrite() <-chan struct{} {
 	return w.mu.written
 }
 
-func (w *journalWriter) wake() {
-	select {
-	case w.kick <- struct{}{}:
-	default:
-	}
-}
+func (w *journalWriter) wake() { signal(w.kick) }
 
 // await returns when everything that was noted before has been written, or after the patience.
 func (w *journalWriter) await(patience time.Duration) {

@@ -38,9 +38,6 @@ type stagedSettle struct {
 	method   amqp.MethodID
 }
 
-// deliveryPersistent is the delivery mode of messages that survive a restart; all others do not (PUB-08).
-const deliveryPersistent = 2
-
 // maxBatchBytes is how large a batch may get before it is flushed early.
 const maxBatchBytes = 1 << 20
 
@@ -61,7 +58,7 @@ func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 		return c.reply(p), nil
 	}
 	routed = len(route.queues) > 0
-	route = ch.admit(p, route)
+	route = ch.admit(route)
 	if len(route.queues) == 0 {
 		return routed, nil // CONF-04a: nobody needs it; confirmed with the batch
 	}
@@ -104,7 +101,7 @@ func (s *staging) stage(vhost uint32, p *Publication, route *route) (transient b
 	for _, piece := range p.Body {
 		size += len(piece)
 	}
-	transient = p.Header.DeliveryMode != deliveryPersistent || !route.durable
+	transient = p.Header.DeliveryMode != amqp.Persistent || !route.durable // PUB-08
 	head := segment.PublishHead{
 		Flags: p.flags, Time: p.Time, VHost: vhost, Queues: route.ids, Set: route.set, Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
 	}

@@ -35,12 +35,7 @@ func newUndertaker(b *Broker) *undertaker {
 	return &undertaker{broker: b, kick: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-func (u *undertaker) wake() {
-	select {
-	case u.kick <- struct{}{}:
-	default:
-	}
-}
+func (u *undertaker) wake() { signal(u.kick) }
 
 func (u *undertaker) run(stop <-chan struct{}) {
 	defer close(u.done)
@@ -184,11 +179,8 @@ func (b *Broker) appendPatiently(batch *segment.Batch, stop <-chan struct{}, app
 	}
 }
 
-// deathHeaders are the headers that dead-lettering writes.
-const (
-	headerDeaths = "x-death"
-	headerCopies = "CC"
-)
+// headerDeaths is the header that tells of a message's deaths, the newest first.
+const headerDeaths = "x-death"
 
 // deadLetter is a dead message as it is published again.
 type deadLetter struct {
@@ -213,6 +205,9 @@ func newDeadLetter(record segment.Record, d *queue.Death, rules *queue.Rules, no
 		if letter.headers, err = raw.Decode(); err != nil {
 			return nil, err
 		}
+		if letter.copies, _, err = appendCopies(nil, raw, headerCopies); err != nil {
+			letter.copies = nil // a header of another type names no queue
+		}
 	}
 	if record.Flags()&segment.FlagDeadLettered == 0 {
 		delete(letter.headers, headerDeaths) // a publisher's own means nothing (DLX-09)
@@ -222,10 +217,7 @@ func newDeadLetter(record segment.Record, d *queue.Death, rules *queue.Rules, no
 	if rules.DeadLetterKeySet {
 		key = rules.DeadLetterKey
 		delete(letter.headers, headerCopies) // DLX-03
-	} else {
-		for _, copied := range copiesOf(letter.headers) {
-			letter.copies = append(letter.copies, []byte(copied))
-		}
+		letter.copies = nil
 	}
 	raw := header.AppendWithHeaders(nil, letter.headers.Raw())
 	if header, err = amqp.ParseHeader(raw); err != nil {
@@ -251,8 +243,8 @@ func (l *deadLetter) bury(keys amqp.Keys, header *amqp.Header, d *queue.Death, n
 		"count": int64(1), "reason": cause, "queue": name, "time": amqp.Timestamp(now.Unix()), "exchange": exchange,
 	}
 	routing := []any{string(keys.RoutingKey())}
-	for _, copied := range copiesOf(l.headers) {
-		routing = append(routing, copied)
+	for _, copied := range l.copies {
+		routing = append(routing, string(copied))
 	}
 	entry["routing-keys"] = routing
 	if header.Has(amqp.PropertyExpiration) {
@@ -276,17 +268,6 @@ func (l *deadLetter) bury(keys amqp.Keys, header *amqp.Header, d *queue.Death, n
 		}
 		l.headers["x-last-death-"+what] = value
 	}
-}
-
-// copiesOf returns the routing keys of the CC header.
-func copiesOf(headers amqp.Table) (keys []string) {
-	list, _ := headers[headerCopies].([]any)
-	for _, one := range list {
-		if key, ok := one.(string); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys
 }
 
 // withoutCircles leaves out the queues in which the message died before, unless a client's rejection is

@@ -110,26 +110,31 @@ func (ch *Channel) Unsettled() int { return ch.held.live }
 // Settle gives the outcome of one delivery, or with multiple of all up to it; tag 0 with multiple
 // means all (ACK-02, ACK-03). A tag that is not outstanding changes nothing.
 func (ch *Channel) Settle(tag Tag, multiple bool, o Outcome) error {
-	if !multiple {
-		u := ch.held.find(tag)
-		if u == nil {
-			return ErrUnknownTag
-		}
-		ch.conclude(u, o, false)
-		ch.held.trim()
+	err := ch.each(tag, multiple, func(u *unsettled) { ch.conclude(u, o, false) })
+	ch.held.trim()
+	return err
+}
+
+// each calls do for the deliveries that a settlement names. None of them may leave the deque meanwhile.
+func (ch *Channel) each(tag Tag, multiple bool, do func(*unsettled)) error {
+	if multiple && tag == 0 {
+		tag = ch.last
+	} else if u := ch.held.find(tag); u == nil {
+		return ErrUnknownTag
+	} else if !multiple {
+		do(u)
 		return nil
 	}
-	if tag == 0 {
-		tag = ch.last
-	} else if ch.held.find(tag) == nil {
-		return ErrUnknownTag
+	for i := 0; i < ch.held.len() && ch.held.at(i).tag <= tag; i++ {
+		if u := ch.held.at(i); u.outstanding() {
+			do(u)
+		}
 	}
-	ch.settleTo(tag, o)
 	return nil
 }
 
 // Recover returns everything unsettled to its queue, to be delivered again (ACK-06).
-func (ch *Channel) Recover() { ch.settleTo(ch.last, Returned) }
+func (ch *Channel) Recover() { _ = ch.Settle(0, true, Returned) } // everything is never unknown
 
 // Close ends the channel: its consumers are cancelled and what it holds returns to the queues (ERR-05),
 // also what an open transaction had settled (TX-03).
@@ -138,16 +143,7 @@ func (ch *Channel) Close() {
 	for len(ch.consumers) > 0 {
 		ch.consumers[0].Cancel()
 	}
-	ch.settleTo(ch.last, Returned)
-}
-
-func (ch *Channel) settleTo(tag Tag, o Outcome) {
-	for i := 0; i < ch.held.len() && ch.held.at(i).tag <= tag; i++ {
-		if u := ch.held.at(i); u.outstanding() {
-			ch.conclude(u, o, false)
-		}
-	}
-	ch.held.trim()
+	ch.Recover()
 }
 
 // conclude applies the outcome and gives the credit back. logged says that the log knows already.

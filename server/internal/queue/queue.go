@@ -198,9 +198,7 @@ func (q *Queue) deliver(now int64) {
 	if q.rules.limited() {
 		q.shorten() // after the hand-out: what a consumer takes at once is not dropped (LEN-05)
 	}
-	if q.timer.place > 0 || q.nextTime() != 0 {
-		q.agenda.setTimer(q)
-	}
+	q.agenda.setTimer(q)
 }
 
 func (q *Queue) handOut(now int64) {

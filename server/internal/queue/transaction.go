@@ -11,30 +11,10 @@ type reservation struct {
 
 // Reserve notes a settlement for Commit, with the meaning of Settle's arguments and its errors.
 func (ch *Channel) Reserve(tag Tag, multiple bool, o Outcome) error {
-	if !multiple {
-		u := ch.held.find(tag)
-		if u == nil {
-			return ErrUnknownTag
-		}
-		ch.reserve(u, o)
-		return nil
-	}
-	if tag == 0 {
-		tag = ch.last
-	} else if ch.held.find(tag) == nil {
-		return ErrUnknownTag
-	}
-	for i := 0; i < ch.held.len() && ch.held.at(i).tag <= tag; i++ {
-		if u := ch.held.at(i); u.outstanding() {
-			ch.reserve(u, o)
-		}
-	}
-	return nil
-}
-
-func (ch *Channel) reserve(u *unsettled, o Outcome) {
-	u.reserved = true
-	ch.reserved = append(ch.reserved, reservation{u.tag, o})
+	return ch.each(tag, multiple, func(u *unsettled) {
+		u.reserved = true
+		ch.reserved = append(ch.reserved, reservation{u.tag, o})
+	})
 }
 
 // Reserved calls yield for each reserved settlement that the log must know about.

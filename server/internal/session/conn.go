@@ -64,9 +64,8 @@ const (
 
 // features are the client's capabilities that change what the server does (CONN-04).
 type features struct {
-	cancelNotify  bool // consumer_cancel_notify
-	authClose     bool // authentication_failure_close
-	blockedNotify bool // connection.blocked
+	cancelNotify bool // consumer_cancel_notify
+	authClose    bool // authentication_failure_close
 }
 
 // errEnd ends a connection without another word.
