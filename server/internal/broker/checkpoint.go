@@ -161,7 +161,8 @@ func (c *checkpointer) copyTopology(ck *index.Checkpoint) segment.LSN {
 	mark := b.log.Barrier()
 	changed := false
 	for _, vh := range hosts {
-		if generation := vh.topology.router.Generation(); c.generations[vh.ID] != generation {
+		// Both only grow, so their sum tells of every change of the catalogue.
+		if generation := vh.topology.router.Generation() + vh.topology.revision; c.generations[vh.ID] != generation {
 			c.generations[vh.ID] = generation
 			changed = true
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -22,6 +23,7 @@ type change struct {
 	exchange router.Exchange
 	queue    queue.Declaration
 	binding  router.Binding
+	policy   policy.Policy
 	// horizon is the queue's (see package queue); in a catalogue only, for its own record may be gone.
 	horizon segment.LSN
 }
@@ -36,6 +38,8 @@ const (
 	deleteQueue     operation = "queue.delete"
 	bind            operation = "bind"
 	unbind          operation = "unbind"
+	putPolicy       operation = "policy.put"
+	deletePolicy    operation = "policy.delete"
 )
 
 // encode returns the payload of a KindTopology record. The virtual host's id travels in the record itself
@@ -74,6 +78,11 @@ func (c *change) encode(vhostName string) []byte {
 		t["destination_type"] = c.binding.DestinationKind.String()
 		t["routing_key"] = c.binding.Key
 		t["arguments"] = amqp.Table(c.binding.Arguments)
+	case putPolicy:
+		t["policy"] = c.policy.Table()
+	case deletePolicy:
+		t["name"] = c.policy.Name
+		t["operator"] = c.policy.Operator
 	}
 	return t.Raw()
 }
@@ -119,6 +128,13 @@ func decodeChange(payload []byte) (c change, name string, err error) {
 		if f.text("destination_type") == router.ToExchange.String() {
 			c.binding.DestinationKind = router.ToExchange
 		}
+	case putPolicy:
+		var err error
+		if c.policy, err = policy.FromTable("", field[amqp.Table](&f, "policy")); err != nil && f.err == nil {
+			f.err = fmt.Errorf("topology record: %w", err)
+		}
+	case deletePolicy:
+		c.policy.Name, c.policy.Operator = f.text("name"), f.flag("operator")
 	default:
 		return change{}, "", fmt.Errorf("topology record: unknown operation %q; a newer millrace wrote it", c.op)
 	}
@@ -172,6 +188,11 @@ func (b *Broker) catalogue(yield func(payload []byte)) {
 	}
 	for _, vh := range b.hosts() {
 		add(change{op: createVHost, vhost: vh.ID}, vh.Name)
+		for _, operator := range []bool{false, true} { // before what they apply to: see applyPolicy
+			for _, p := range vh.topology.policies.List(operator) {
+				add(change{op: putPolicy, vhost: vh.ID, policy: p}, "")
+			}
+		}
 		for x := range vh.topology.router.Exchanges() {
 			if !predeclared(x.Name) {
 				add(change{op: declareExchange, vhost: vh.ID, exchange: x}, "")

@@ -337,7 +337,8 @@ func (b *Broker) begin() error {
 }
 
 // rouse sets the clocks of the queues after a recovery: what expired meanwhile goes, and nobody was
-// unused while the broker was down (TTL-06).
+// unused while the broker was down (TTL-06). Their rules are those of the policies at the end of the log,
+// for each of them was applied in its turn.
 func (vh *VHost) rouse(now int64) {
 	vh.state.Lock()
 	defer vh.unlockStateAt(now)

@@ -14,12 +14,14 @@ func facts(vhost string, d *queue.Declaration) policy.Queue {
 	}
 }
 
-// rulesOf reads the rules out of a queue's arguments, which were checked when it was declared.
-func rulesOf(d *queue.Declaration) queue.Rules {
-	settings, err := policy.ParseQueue(facts("", d), amqp.Table(d.Arguments))
+// rulesOf returns the rules of a queue: what its arguments ask for, which were checked when it was declared,
+// and what policies make of that. The topology may be read.
+func (vh *VHost) rulesOf(d *queue.Declaration) queue.Rules {
+	settings, err := policy.ParseQueue(facts(vh.Name, d), amqp.Table(d.Arguments))
 	if err != nil {
 		return queue.NoRules
 	}
+	settings, _ = vh.topology.policies.EffectiveQueue(d.Name, settings)
 	return rules(&settings)
 }
 

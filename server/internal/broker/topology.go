@@ -36,8 +36,7 @@ func (vh *VHost) apply(c *change, lsn segment.LSN) error {
 	r := vh.topology.router
 	switch c.op {
 	case declareExchange:
-		_, err := r.Declare(c.exchange)
-		return err
+		return vh.applyDeclareExchange(c.exchange)
 	case deleteExchange:
 		_, err := r.Delete(c.exchange.Name)
 		return err
@@ -52,6 +51,8 @@ func (vh *VHost) apply(c *change, lsn segment.LSN) error {
 	case unbind:
 		_, err := r.Unbind(c.binding)
 		return err
+	case putPolicy, deletePolicy:
+		return vh.applyPolicy(c)
 	}
 	return fmt.Errorf("operation %q cannot be applied to a virtual host", c.op)
 }
@@ -75,7 +76,7 @@ func (vh *VHost) applyDeclareQueue(c *change, lsn segment.LSN) error {
 	defer vh.unlockState()
 	q := queue.New(d, entries, vh.state.agenda)
 	// The time is only for the queue's own life, which a restart begins anew: nothing of it is recovered.
-	q.SetRules(rulesOf(&d), time.Now().UnixMilli())
+	q.SetRules(vh.rulesOf(&d), time.Now().UnixMilli())
 	vh.state.byID[d.ID] = q
 	return vh.topology.router.AddQueue(d.Name, q)
 }

@@ -84,6 +84,10 @@ func (u *undertaker) stage(vh *VHost, d *queue.Death, now time.Time) error {
 	if gone {
 		return nil
 	}
+	if !rules.DeadLetters { // a policy took the exchange away since
+		u.drop(vh, d)
+		return nil
+	}
 	record, err := u.view.Record(d.LSN)
 	var letter *deadLetter
 	if err == nil {

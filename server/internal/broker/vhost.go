@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -19,8 +20,10 @@ type VHost struct {
 	// Written with this lock and the log's append lock held, read under either.
 	topology struct {
 		sync.RWMutex
-		router *router.Router[*queue.Queue]
-		batch  segment.Batch // of commit; only this lock
+		router   *router.Router[*queue.Queue]
+		policies policy.Set
+		revision uint64        // of policies: counts their changes
+		batch    segment.Batch // of commit; only this lock
 	}
 
 	clients struct {
