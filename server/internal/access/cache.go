@@ -17,6 +17,7 @@ type Cache struct {
 	// As of the generation.
 	generation uint64
 	permission *permission
+	anyTopics  bool // some exchange's topics are restricted
 	allowed    ring[question]
 	topics     ring[topicAnswer]
 }
@@ -69,6 +70,7 @@ func (c *Cache) forget(generation uint64) {
 	*c = Cache{
 		control: c.control, who: c.who, generation: generation,
 		permission: c.control.State().permission(c.who.User, c.who.VHost),
+		anyTopics:  c.control.State().anyTopics(c.who.User, c.who.VHost),
 	}
 }
 
@@ -123,6 +125,12 @@ func (c *Cache) topicPermission(exchange string) *topicPermission {
 	p := c.control.State().topicPermission(c.who.User, c.who.VHost, exchange).forSubject(c.who)
 	c.topics.add(topicAnswer{exchange, p})
 	return p
+}
+
+// RestrictsAnyTopics reports whether there is an exchange for which RestrictsTopics says yes.
+func (c *Cache) RestrictsAnyTopics() bool {
+	c.refresh()
+	return c.anyTopics
 }
 
 // RestrictsTopics reports whether CheckTopic has to be asked for each routing key of an exchange.

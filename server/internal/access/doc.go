@@ -10,12 +10,11 @@
 // goroutines. Whoever changes it does so under a lock of his own, and logs between the two steps:
 //
 //	change := access.PutUser{User: access.User{Name: "ann", PasswordHash: hash, Hashing: access.SHA256}}
-//	if err := control.State().Validate(change); err != nil { … } // would make no sense: tell who asked
-//	next, err := control.State().With(change)
+//	next, err := control.State().ValidWith(change) // an error: it makes no sense, tell who asked
 //	… append access.Encode(change).Raw() to the log …
 //	control.Publish(next)
 //
-// Replaying the log needs no Validate: applying is idempotent, and what became moot is passed over.
+// Replaying the log uses With, which looks for no sense: applying is idempotent, and what became moot is passed over.
 // With takes many changes at the price of one, so a replay should hand them over in bundles.
 //
 // Permissions are asked for at each publish, so a channel has a Cache. It forgets everything when any

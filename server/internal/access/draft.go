@@ -9,7 +9,7 @@ import (
 // error: one of them is malformed.
 //
 // Nothing else is an error, so that a log can be replayed over a state which has some of its effects
-// already. A change of something that does not exist has no effect; Validate finds these.
+// already. A change of something that does not exist has no effect; ValidWith finds these.
 func (s *State) With(changes ...Change) (*State, error) {
 	d := draft{users: s.users, vhosts: s.vhosts}
 	for _, c := range changes {
@@ -20,15 +20,26 @@ func (s *State) With(changes ...Change) (*State, error) {
 	return &State{users: d.users, vhosts: d.vhosts}, nil
 }
 
-// Validate reports whether a change makes sense now: it is well-formed, and what it is about exists.
-// The error matches ErrNoUser or ErrNoVHost in the second case.
-func (s *State) Validate(c Change) error {
-	err := c.validate(s)
-	if err == nil {
-		_, err = s.With(c)
-		return err
+// ValidWith is With for changes that somebody asks for: each must make sense after those before it, so what
+// it is about must exist. If it does not, the error matches ErrNoUser or ErrNoVHost.
+func (s *State) ValidWith(changes ...Change) (*State, error) {
+	d := draft{users: s.users, vhosts: s.vhosts}
+	for _, c := range changes {
+		err := c.validate(&State{users: d.users, vhosts: d.vhosts})
+		if err == nil {
+			err = c.apply(&d)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Op(), err)
+		}
 	}
-	return fmt.Errorf("%s: %w", c.Op(), err)
+	return &State{users: d.users, vhosts: d.vhosts}, nil
+}
+
+// Validate reports whether a change makes sense now: see ValidWith.
+func (s *State) Validate(c Change) error {
+	_, err := s.ValidWith(c)
+	return err
 }
 
 // draft is a state in the making. It copies what it changes, once.

@@ -180,3 +180,15 @@ func (s *State) topicPermission(user, vhost, exchange string) *topicPermission {
 	}
 	return nil
 }
+
+// anyTopics reports whether the user's topics are restricted in some exchange of a virtual host.
+func (s *State) anyTopics(user, vhost string) bool {
+	if a, ok := s.users[user]; ok {
+		for key := range a.topics {
+			if key.vhost == vhost {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -22,14 +22,12 @@ func (s *quietSink) Reply(uint16, string, queue.Tag, *broker.Publication) {}
 
 func TestMessageInSteadyStateCostsNoAllocation(t *testing.T) {
 	f := openWith(t, broker.Config{SegmentSize: 64 << 20})
-	user, _ := f.broker.Authenticate("guest", "guest", true)
-	vh, err := f.broker.Connect(user, "/")
+	sink := &quietSink{}
+	c, err := f.broker.Connect(f.user("guest", "guest"), "/", sink)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sink := &quietSink{}
-	c := vh.NewClient(user, sink)
-	ch := c.OpenChannel(1)
+	ch := f.openChannel(c, 1)
 	t.Cleanup(func() {
 		ch.Close()
 		c.Close()

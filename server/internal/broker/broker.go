@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/wal"
 )
 
@@ -31,6 +32,14 @@ type Config struct {
 	CheckpointBytes int64
 	// Repair goes on with a log whose segment headers are damaged, and writes them anew.
 	Repair bool
+	// FirstStart is what a data folder without users gets; one without a name stands for guest's (AUTH-06).
+	FirstStart access.FirstStart
+	// NoFirstStart leaves such a folder as it is: somebody else is about to bring users.
+	NoFirstStart bool
+	// LoopbackUsers may connect from this machine only; nil is guest, an empty list nobody.
+	LoopbackUsers []string
+	// Limits are those of the whole broker (LIM-03).
+	Limits access.NodeLimits
 	Logger *slog.Logger
 }
 
@@ -40,6 +49,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CheckpointBytes == 0 {
 		c.CheckpointBytes = 256 << 20
+	}
+	if c.FirstStart.User == "" {
+		c.FirstStart = access.DefaultFirstStart()
+	}
+	if c.LoopbackUsers == nil {
+		c.LoopbackUsers = access.DefaultLoopbackUsers()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -69,7 +84,13 @@ type Broker struct {
 	stopOnce    sync.Once
 	stopping    atomic.Bool // set by Stop
 
-	// vhosts is replaced as a whole, never changed.
+	// access knows users, permissions and virtual hosts. It is written with accessWrite and the log's append
+	// lock held; anybody may read it.
+	access      *access.Control
+	accessWrite accessWrite
+	presence    presence
+
+	// vhosts is replaced as a whole, never changed; written as access is.
 	vhosts atomic.Pointer[[]*VHost]
 	sets   atomic.Uint64 // number of the last route set
 
@@ -78,6 +99,7 @@ type Broker struct {
 	replaying bool
 	homeless  int
 	deleted   map[segment.QueueID]struct{}
+	replayed  []access.Change // to be applied together
 
 	failed struct {
 		sync.Mutex
@@ -108,6 +130,8 @@ func Open(cfg Config) (*Broker, error) {
 	}
 	b := &Broker{cfg: cfg, logger: cfg.Logger, lock: lock, stop: make(chan struct{})}
 	b.vhosts.Store(new([]*VHost))
+	b.access = access.New(access.Config{LoopbackUsers: cfg.LoopbackUsers})
+	b.presence.init()
 	b.journal = newJournalWriter(b)
 	b.checkpoints = newCheckpointer(b)
 	b.undertaker = newUndertaker(b)

@@ -45,13 +45,16 @@ type pendingConfirm struct {
 	refused bool
 }
 
-// OpenChannel adds a channel to the connection.
-func (c *Client) OpenChannel(number uint16) *Channel {
+// OpenChannel adds a channel to the connection. Errors are *amqp.Error.
+func (c *Client) OpenChannel(number uint16) (*Channel, error) {
+	if err := c.vhost.broker.enterChannel(c); err != nil {
+		return nil, err
+	}
 	ch := &Channel{client: c, Channel: queue.NewChannel(number, c)}
 	c.vhost.state.Lock()
 	c.channels = append(c.channels, ch)
 	c.vhost.state.Unlock()
-	return ch
+	return ch, nil
 }
 
 // SelectConfirms switches the channel to confirm mode (CONF-01). Errors are *amqp.Error.
@@ -75,10 +78,14 @@ func (ch *Channel) Close() {
 	c.vhost.state.Lock()
 	ch.Channel.Close()
 	ch.endRepliesLocked()
-	if i := slices.Index(c.channels, ch); i >= 0 {
+	i := slices.Index(c.channels, ch)
+	if i >= 0 {
 		c.channels = slices.Delete(c.channels, i, i+1)
 	}
 	c.vhost.unlockState()
+	if i >= 0 {
+		c.vhost.broker.presence.leaveChannel(c)
+	}
 	c.vhost.deleteOrphans()
 }
 

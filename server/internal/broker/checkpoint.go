@@ -29,6 +29,7 @@ type checkpointer struct {
 
 	// Owned by the goroutine, and by Close when that has ended.
 	generations map[uint32]uint64 // of the topology as last stored
+	access      uint64            // generation, as last stored
 	chunks      uint64            // of the catalogue as last stored
 	last        segment.LSN       // the last record when the last checkpoint was written
 }
@@ -151,15 +152,19 @@ const catalogueObject byte = 'T'
 // copyTopology takes the mark, and stores the catalogue as of then if the topology has changed.
 func (c *checkpointer) copyTopology(ck *index.Checkpoint) segment.LSN {
 	b := c.broker
+	b.accessWrite.Lock()
+	defer b.accessWrite.Unlock()
 	hosts := b.hosts()
 	for _, vh := range hosts {
 		vh.topology.RLock()
 		defer vh.topology.RUnlock()
 	}
-	// No change of topology is under way. Every other record up to the mark has been applied, or will have
+	// No change of topology or access is under way. Every other record up to the mark has been applied, or will have
 	// been when its state lock, which is held by now, is let go of.
 	mark := b.log.Barrier()
-	changed := false
+	generation := b.access.Generation()
+	changed := generation != c.access
+	c.access = generation
 	for _, vh := range hosts {
 		// Both only grow, so their sum tells of every change of the catalogue.
 		if generation := vh.topology.router.Generation() + vh.topology.revision; c.generations[vh.ID] != generation {

@@ -82,8 +82,7 @@ type handed struct {
 	floor    segment.LSN // the lowest of them
 }
 
-// NewClient connects a sink to the virtual host.
-func (vh *VHost) NewClient(user *User, sink Sink) *Client {
+func newClient(vh *VHost, user *User, sink Sink) *Client {
 	c := &Client{vhost: vh, sink: sink, user: user}
 	vh.clients.Lock()
 	vh.clients.open[c] = struct{}{}
@@ -99,8 +98,10 @@ func (vh *VHost) NewClient(user *User, sink Sink) *Client {
 // VHost is the virtual host that the client is connected to.
 func (c *Client) VHost() *VHost { return c.vhost }
 
-// Close deletes the connection's exclusive queues. Its channels must be closed.
+// Close deletes the connection's exclusive queues, and the connection counts no more against any limit. Its
+// channels must be closed.
 func (c *Client) Close() {
+	defer c.vhost.broker.presence.leave(c)
 	for _, q := range c.exclusive {
 		c.vhost.deleteIf(q, func() bool { return true })
 	}

@@ -211,7 +211,7 @@ func TestRefusedTopology(t *testing.T) { // chapter 27
 	c.consume("q", queue.Consumer{Tag: "c"})
 	_, err := c.DeleteQueue("q", true, true) // if-unused is checked first (QUEUE-12)
 	wantError(t, err, amqp.PreconditionFailed, amqp.QueueDeleteID, "queue 'q' in vhost '/' in use")
-	_, err = f.broker.Connect(nil, "nope")
+	_, err = f.broker.Connect(f.user("guest", "guest"), "nope", newSink(f.broker))
 	wantError(t, err, amqp.NotAllowed, amqp.ConnectionOpenID, "vhost nope not found")
 }
 

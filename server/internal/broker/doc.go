@@ -11,17 +11,20 @@
 //
 // In this order, each may be taken while holding those before it:
 //
-//  1. topology lock of a virtual host (VHost.topology): exchanges, bindings, names of queues.
-//  2. append lock of the log (inside wal): the order of records. Taken by wal.Log.Append.
-//  3. state lock of a virtual host (VHost.state): the contents of its queues, its channels and consumers.
-//  4. leaf locks: a client's confirms, a connection's outbox.
+//  1. access lock (Broker.accessWrite): users, permissions, and which virtual hosts there are.
+//  2. topology lock of a virtual host (VHost.topology): exchanges, bindings, names of queues.
+//  3. append lock of the log (inside wal): the order of records. Taken by wal.Log.Append.
+//  4. state lock of a virtual host (VHost.state): the contents of its queues, its channels and consumers.
+//  5. leaf locks: a client's confirms, a connection's outbox, who is connected.
 //
 // The append lock is handed over: Append calls back while it still holds it, the callback takes the
 // state lock, then the append lock is released and the records are applied under the state lock alone.
 // So records are applied in log order while the next append is already being written.
 //
 // Topology is written with its own lock and the append lock held, so it may be read under either: by
-// routing under the first, by the log's catalogue of a new segment under the second.
+// routing under the first, by the log's catalogue of a new segment under the second. Access is written with
+// the access lock and the append lock held; it is a state that never changes, replaced as a whole, so anybody
+// may read it.
 //
 // No lock is held across an fsync, a socket write or a channel send.
 //

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 	"github.com/millrace-mq/millrace/wal"
@@ -144,24 +145,44 @@ type client struct {
 
 func (f *fixture) client() *client {
 	f.Helper()
-	user, ok := f.broker.Authenticate("guest", "guest", true)
-	if !ok {
-		f.Fatal("guest is refused")
-	}
-	vh, err := f.broker.Connect(user, "/")
+	return f.clientOf(f.user("guest", "guest"), "/")
+}
+
+// user logs in from this machine.
+func (f *fixture) user(name, password string) *broker.User {
+	f.Helper()
+	user, err := f.broker.Authenticate(access.Credentials{Name: name, Password: password}, true)
 	if err != nil {
 		f.Fatal(err)
 	}
+	return user
+}
+
+// clientOf connects a user to a virtual host.
+func (f *fixture) clientOf(user *broker.User, vhost string) *client {
+	f.Helper()
 	c := &client{f: f, sink: newSink(f.broker), view: f.broker.NewView()}
-	c.Client = vh.NewClient(user, c.sink)
-	c.ch = c.OpenChannel(1)
+	var err error
+	if c.Client, err = f.broker.Connect(user, vhost, c.sink); err != nil {
+		f.Fatal(err)
+	}
+	c.ch = f.openChannel(c.Client, 1)
 	f.clients = append(f.clients, c)
 	return c
 }
 
+func (f *fixture) openChannel(c *broker.Client, number uint16) *broker.Channel {
+	f.Helper()
+	ch, err := c.OpenChannel(number)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return ch
+}
+
 // channel opens one more channel.
 func (c *client) channel(number uint16) *broker.Channel {
-	ch := c.OpenChannel(number)
+	ch := c.f.openChannel(c.Client, number)
 	c.others = append(c.others, ch)
 	return ch
 }

@@ -12,18 +12,7 @@ import (
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
-func (f *fixture) host() *broker.VHost {
-	f.Helper()
-	user, ok := f.broker.Authenticate("guest", "guest", true)
-	if !ok {
-		f.Fatal("guest is refused")
-	}
-	vh, err := f.broker.Connect(user, "/")
-	if err != nil {
-		f.Fatal(err)
-	}
-	return vh
-}
+func (f *fixture) host() *broker.VHost { return f.broker.VHost("/") }
 
 // policy sets a policy named after its pattern.
 func (f *fixture) policy(pattern string, definition amqp.Table) {

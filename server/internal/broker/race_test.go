@@ -154,16 +154,19 @@ func TestClientsComeAndGoWhileOthersWork(t *testing.T) {
 	setup.sendConfirmed(q, "a", "b", "c", "d", "e", "f")
 	var group sync.WaitGroup
 	for range 4 {
-		user, _ := f.broker.Authenticate("guest", "guest", true)
-		vh, err := f.broker.Connect(user, "/")
-		if err != nil {
-			t.Fatal(err)
-		}
+		user := f.user("guest", "guest")
 		group.Go(func() {
 			for range 25 {
 				c := &client{f: f, sink: newSink(f.broker), view: f.broker.NewView()}
-				c.Client = vh.NewClient(user, c.sink)
-				c.ch = c.OpenChannel(1)
+				var err error
+				if c.Client, err = f.broker.Connect(user, "/", c.sink); err != nil {
+					t.Error(err)
+					return
+				}
+				if c.ch, err = c.OpenChannel(1); err != nil {
+					t.Error(err)
+					return
+				}
 				exclusive, err := c.DeclareQueue(broker.QueueDeclaration{Exclusive: true})
 				if err != nil {
 					t.Error(err)

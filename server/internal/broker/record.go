@@ -7,11 +7,13 @@ import (
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
-// change is a change of the topology, as a record of the log holds it. On disk it is an AMQP field
+// change is a change of a virtual host's topology, as a record of the log holds it; virtual hosts themselves
+// are access.Changes, beside users and permissions. On disk it is an AMQP field
 // table, which tells its own names and types: fields can be added, and any tool can print it.
 //
 // A queue's id is the number of the record that declared it, so it needs no counter and is never used
@@ -31,7 +33,6 @@ type change struct {
 type operation string
 
 const (
-	createVHost     operation = "vhost.create"
 	declareExchange operation = "exchange.declare"
 	deleteExchange  operation = "exchange.delete"
 	declareQueue    operation = "queue.declare"
@@ -44,11 +45,9 @@ const (
 
 // encode returns the payload of a KindTopology record. The virtual host's id travels in the record itself
 // and here too, because catalogue entries have no record of their own.
-func (c *change) encode(vhostName string) []byte {
+func (c *change) encode() []byte {
 	t := amqp.Table{"op": string(c.op), "vhost": c.vhost}
 	switch c.op {
-	case createVHost:
-		t["name"] = vhostName
 	case declareExchange, deleteExchange:
 		t["name"] = c.exchange.Name
 		if c.op == declareExchange {
@@ -87,18 +86,23 @@ func (c *change) encode(vhostName string) []byte {
 	return t.Raw()
 }
 
-// decodeChange reads a change back. name is the virtual host's, of createVHost only.
-func decodeChange(payload []byte) (c change, name string, err error) {
-	t, err := amqp.RawTable(payload).Decode()
+// decodeRecord reads the payload of a KindTopology record, or an entry of a catalogue. Its operation is one
+// of change's, or package access owns it.
+func decodeRecord(payload []byte) (t amqp.Table, op string, err error) {
+	t, err = amqp.RawTable(payload).Decode()
 	if err != nil {
-		return change{}, "", fmt.Errorf("topology record: %w", err)
+		return nil, "", fmt.Errorf("topology record: %w", err)
 	}
+	f := fields{table: t}
+	return t, f.text("op"), f.err
+}
+
+// decodeChange reads a change back.
+func decodeChange(t amqp.Table) (c change, err error) {
 	f := fields{table: t}
 	c.op = operation(f.text("op"))
 	c.vhost = uint32(f.number("vhost"))
 	switch c.op {
-	case createVHost:
-		name = f.text("name")
 	case declareExchange, deleteExchange:
 		c.exchange.Name = f.text("name")
 		if c.op == declareExchange {
@@ -136,9 +140,9 @@ func decodeChange(payload []byte) (c change, name string, err error) {
 	case deletePolicy:
 		c.policy.Name, c.policy.Operator = f.text("name"), f.flag("operator")
 	default:
-		return change{}, "", fmt.Errorf("topology record: unknown operation %q; a newer millrace wrote it", c.op)
+		return change{}, fmt.Errorf("topology record: unknown operation %q; a newer millrace wrote it", c.op)
 	}
-	return c, name, f.err
+	return c, f.err
 }
 
 // fields reads a table's fields; the first that is missing or of another type sticks as the error.
@@ -177,8 +181,7 @@ const catalogueChunk = 64 << 10
 // change behind its length as u32. Called with the append lock or all topology locks held.
 func (b *Broker) catalogue(yield func(payload []byte)) {
 	var chunk []byte
-	add := func(c change, name string) {
-		entry := c.encode(name)
+	add := func(entry []byte) {
 		chunk = binary.LittleEndian.AppendUint32(chunk, uint32(len(entry)))
 		chunk = append(chunk, entry...)
 		if len(chunk) >= catalogueChunk {
@@ -186,23 +189,26 @@ func (b *Broker) catalogue(yield func(payload []byte)) {
 			chunk = nil
 		}
 	}
+	for c := range b.access.State().Changes() { // the virtual hosts come first
+		add(access.Encode(c).Raw())
+	}
+	put := func(c change) { add(c.encode()) }
 	for _, vh := range b.hosts() {
-		add(change{op: createVHost, vhost: vh.ID}, vh.Name)
 		for _, operator := range []bool{false, true} { // before what they apply to: see applyPolicy
 			for _, p := range vh.topology.policies.List(operator) {
-				add(change{op: putPolicy, vhost: vh.ID, policy: p}, "")
+				put(change{op: putPolicy, vhost: vh.ID, policy: p})
 			}
 		}
 		for x := range vh.topology.router.Exchanges() {
 			if !predeclared(x.Name) {
-				add(change{op: declareExchange, vhost: vh.ID, exchange: x}, "")
+				put(change{op: declareExchange, vhost: vh.ID, exchange: x})
 			}
 		}
 		for _, q := range vh.topology.router.Queues() {
-			add(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration, horizon: q.LoggedHorizon()}, "")
+			put(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration, horizon: q.LoggedHorizon()})
 		}
 		for b := range vh.topology.router.Bindings() {
-			add(change{op: bind, vhost: vh.ID, binding: b}, "")
+			put(change{op: bind, vhost: vh.ID, binding: b})
 		}
 	}
 	if len(chunk) > 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -76,6 +77,7 @@ func (b *Broker) recover() error {
 	}
 	// The log has it all.
 	b.vhosts.Store(new([]*VHost))
+	b.access.Publish(&access.State{})
 	if err := b.resetIndex(err); err != nil {
 		return err
 	}
@@ -107,13 +109,17 @@ func unreadable(files []string) string {
 }
 
 func (b *Broker) recoverFrom(from segment.LSN) error {
-	b.recovery.Replayed = 0
+	b.recovery.Replayed, b.replayed = 0, nil
 	if err := b.loadTopology(); err != nil {
 		return err
 	}
 	if err := b.replay(from); err != nil {
 		return err
 	}
+	if err := b.access.Apply(b.replayed...); err != nil {
+		return err
+	}
+	b.replayed = nil
 	for _, vh := range b.hosts() {
 		for _, q := range vh.state.byID {
 			if err := q.Recovered(); err != nil {
@@ -133,15 +139,16 @@ func (b *Broker) loadTopology() error {
 }
 
 func (b *Broker) applyEntry(payload []byte, lsn segment.LSN) error {
-	c, name, err := decodeChange(payload)
+	t, op, err := decodeRecord(payload)
 	if err != nil {
 		return err
 	}
-	if c.op == createVHost {
-		if b.host(c.vhost) == nil {
-			b.addHost(newVHost(b, c.vhost, name))
-		}
-		return nil
+	if access.Owns(op) {
+		return b.replayAccess(t)
+	}
+	c, err := decodeChange(t)
+	if err != nil {
+		return err
 	}
 	vh := b.host(c.vhost)
 	if vh == nil {
@@ -219,8 +226,12 @@ func (b *Broker) replayCatalogue(r segment.Record, all bool) error {
 		if all {
 			return b.applyEntry(entry, r.LSN())
 		}
-		c, _, err := decodeChange(entry)
-		if err != nil || c.op != declareQueue || c.horizon == 0 {
+		t, op, err := decodeRecord(entry)
+		if err != nil || operation(op) != declareQueue {
+			return err
+		}
+		c, err := decodeChange(t)
+		if err != nil || c.horizon == 0 {
 			return err
 		}
 		if vh := b.host(c.vhost); vh != nil && vh.state.byID[c.queue.ID] != nil {
@@ -246,7 +257,7 @@ func (b *Broker) replayPublish(r segment.Record, queues []segment.QueueID) error
 	}
 	vh := b.host(r.VHost())
 	if vh == nil {
-		b.homeless++
+		b.countHomeless(queues)
 		return nil
 	}
 	header, err := amqp.ParseHeader(p.Header)
@@ -265,6 +276,15 @@ func (b *Broker) replayPublish(r segment.Record, queues []segment.QueueID) error
 		}
 	}
 	return nil
+}
+
+// countHomeless counts a message of queues that are not there, unless they were deleted.
+func (b *Broker) countHomeless(queues []segment.QueueID) {
+	for _, id := range queues {
+		if _, deleted := b.deleted[id]; !deleted {
+			b.homeless++
+		}
+	}
 }
 
 func (b *Broker) replaySettle(r segment.Record) error {
@@ -305,19 +325,10 @@ func (b *Broker) entries(id segment.QueueID) (*index.Queue, error) {
 	return b.index.NewQueue(id), nil
 }
 
-// defaultVHost is the virtual host of a new broker (CONN-15).
-const defaultVHost = "/"
-
 // begin makes a recovered broker ready to serve, now that the log takes appends.
 func (b *Broker) begin() error {
-	if len(b.hosts()) == 0 {
-		vh := newVHost(b, 1, defaultVHost)
-		var batch segment.Batch
-		c := change{op: createVHost, vhost: vh.ID}
-		batch.Append(segment.KindTopology, 0, vh.ID, time.Now().UnixMilli(), c.encode(vh.Name))
-		if err := b.log.Append(&batch, func(segment.LSN) { b.addHost(vh) }); err != nil {
-			return err
-		}
+	if err := b.firstStart(); err != nil {
+		return err
 	}
 	for _, vh := range b.hosts() {
 		if err := vh.dropTransient(); err != nil {

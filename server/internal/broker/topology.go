@@ -15,10 +15,13 @@ import (
 // commit appends a change to the log and applies it. The caller holds the topology lock and has checked
 // that the change can be applied.
 func (vh *VHost) commit(c *change) (segment.LSN, error) {
+	if vh.topology.deleted {
+		return 0, vh.deletedError()
+	}
 	c.vhost = vh.ID
 	batch := &vh.topology.batch
 	batch.Reset()
-	batch.Append(segment.KindTopology, 0, vh.ID, time.Now().UnixMilli(), c.encode(vh.Name))
+	batch.Append(segment.KindTopology, 0, vh.ID, time.Now().UnixMilli(), c.encode())
 	var lsn segment.LSN
 	err := vh.broker.log.Append(batch, func(first segment.LSN) {
 		lsn = first

@@ -40,10 +40,12 @@ func (c *conn) openChannel(f amqp.Frame) error {
 		return amqp.Errorf(amqp.NotAllowed, 0,
 			"number of channels opened (%d) has reached the negotiated channel_max (%d)", c.open, c.channelMax)
 	}
-	c.open++
-	c.channels[f.Channel] = &channel{
-		Channel: c.client.OpenChannel(f.Channel), conn: c, consumers: make(map[string]*queue.Consumer),
+	opened, err := c.client.OpenChannel(f.Channel)
+	if err != nil {
+		return err
 	}
+	c.open++
+	c.channels[f.Channel] = &channel{Channel: opened, conn: c, consumers: make(map[string]*queue.Consumer)}
 	c.out.method(f.Channel, &amqp.ChannelOpenOk{})
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/millrace-mq/millrace/server/internal/access"
 )
 
 // Config is how the server speaks to its clients. Zero values stand for the defaults that
@@ -13,6 +15,9 @@ type Config struct {
 	ChannelMax int
 	FrameMax   uint32
 	Heartbeat  time.Duration
+	// SASL says how clients log in, Listener what kind of port they come to.
+	SASL     access.SASL
+	Listener access.Listener
 	// MaxMessageSize is the largest body accepted, in bytes (WIRE-15).
 	MaxMessageSize uint64
 	// HandshakeTimeout is the time from the TCP connection to connection.open (HDR-05).

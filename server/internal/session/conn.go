@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -34,8 +35,10 @@ type conn struct {
 	now      int64    // when the buffer being handled was read, in ms: one look at the clock serves all of it
 	open     int      // channels that count against channelMax: those not waiting for close-ok
 	user     *broker.User
-	features features
-	deaf     bool // a frame was malformed: where the next one begins is unknown
+	// certificate is the client's, verified, or nil.
+	certificate *x509.Certificate
+	features    features
+	deaf        bool // a frame was malformed: where the next one begins is unknown
 
 	// Negotiated (CONN-11, CONN-12); written by the reader before the first delivery, then constant.
 	channelMax int

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 )
 
@@ -20,7 +21,7 @@ func (c *conn) protocolHeader() (done bool, err error) {
 		c.in.advance(n)
 		c.out.method(0, &amqp.ConnectionStart{
 			VersionMajor: 0, VersionMinor: 9,
-			ServerProperties: c.serverProperties(), Mechanisms: "PLAIN AMQPLAIN", Locales: "en_US",
+			ServerProperties: c.serverProperties(), Mechanisms: c.cfg.SASL.OfferedText(c.cfg.Listener), Locales: "en_US",
 		})
 		c.state = awaitStartOk
 		return true, nil
@@ -103,12 +104,12 @@ func (c *conn) startOk(m *amqp.ConnectionStartOk) error {
 	if name, ok := m.ClientProperties["connection_name"].(string); ok {
 		c.logger = c.logger.With("name", name)
 	}
-	name, password, ok := credentials(m.Mechanism, m.Response)
-	if ok {
-		c.user, ok = c.broker.Authenticate(name, password, isLoopback(c.net.RemoteAddr()))
+	credentials, err := c.cfg.SASL.Credentials(c.cfg.Listener, m.Mechanism, m.Response, c.certificate)
+	if err == nil {
+		c.user, err = c.broker.Authenticate(credentials, isLoopback(c.net.RemoteAddr()))
 	}
-	if !ok {
-		return c.refuse(m.Mechanism)
+	if err != nil {
+		return c.refuse(m.Mechanism, err)
 	}
 	c.out.method(0, &amqp.ConnectionTune{
 		ChannelMax: uint16(c.cfg.ChannelMax), FrameMax: c.cfg.FrameMax, Heartbeat: uint16(c.cfg.Heartbeat / time.Second),
@@ -117,37 +118,15 @@ func (c *conn) startOk(m *amqp.ConnectionStartOk) error {
 	return nil
 }
 
-// credentials takes user and password out of a SASL response (CONN-05).
-func credentials(mechanism, response string) (name, password string, ok bool) {
-	switch mechanism {
-	case "PLAIN":
-		parts := strings.Split(response, "\x00")
-		if len(parts) != 3 || parts[0] != "" {
-			return "", "", false
-		}
-		return parts[1], parts[2], true
-	case "AMQPLAIN":
-		table, err := amqp.RawTable(response).Decode()
-		if err != nil {
-			return "", "", false
-		}
-		name, okName := table["LOGIN"].(string)
-		password, okPassword := table["PASSWORD"].(string)
-		return name, password, okName && okPassword
-	}
-	return "", "", false
-}
-
 // refuse ends a connection whose login failed (CONN-06, CONN-07). The answer is delayed so that
 // guessing passwords is slow (ERR-10).
-func (c *conn) refuse(mechanism string) error {
-	c.logger.Warn("login refused", "mechanism", mechanism)
+func (c *conn) refuse(mechanism string, why error) error {
+	c.logger.Warn("login refused", "error", why)
 	time.Sleep(c.cfg.AuthFailureDelay)
 	if !c.features.authClose {
 		return errEnd
 	}
-	return amqp.Errorf(amqp.AccessRefused, 0,
-		"Login was refused using authentication mechanism %s. For details see the broker logfile.", mechanism)
+	return access.LoginRefused(mechanism)
 }
 
 func isLoopback(a net.Addr) bool {
@@ -185,11 +164,11 @@ func tuneRefused(format string, args ...any) error {
 }
 
 func (c *conn) openOk(m *amqp.ConnectionOpen) error {
-	vh, err := c.broker.Connect(c.user, m.VirtualHost)
+	client, err := c.broker.Connect(c.user, m.VirtualHost, c)
 	if err != nil {
 		return err
 	}
-	c.client = vh.NewClient(c.user, c)
+	c.client = client
 	c.logger = c.logger.With("user", c.user.Name, "vhost", strings.ToValidUTF8(m.VirtualHost, "?"))
 	c.logger.Debug("connection open")
 	c.out.method(0, &amqp.ConnectionOpenOk{})
