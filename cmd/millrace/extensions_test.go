@@ -63,17 +63,3 @@ func TestConsistentHashOfAProperty(t *testing.T) {
 		t.Errorf("all %d ids went to %d queue", ids, used)
 	}
 }
-
-// EXCH-01, EXCH-02: types whose behaviour is not there yet are not declared as if it were.
-func TestTypesThatAreNotBuiltAreRefused(t *testing.T) {
-	t.Parallel()
-	b := newBroker(t)
-	if b.External() {
-		t.Skip("needs plug-ins there")
-	}
-	c := b.connect(t)
-	for _, kind := range []string{"x-delayed-message", "x-recent-history"} {
-		err := c.newChannel().ExchangeDeclare(c.name("e"), kind, true, false, false, false, amqp.Table{"x-delayed-type": "direct"})
-		wantError(t, err, 406, "PRECONDITION_FAILED - unknown exchange type '"+kind+"'")
-	}
-}

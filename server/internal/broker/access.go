@@ -160,6 +160,7 @@ func (vh *VHost) applyDeleted() {
 		}
 	}
 	clear(vh.state.byID)
+	clear(vh.topology.keepers)
 }
 
 // deletedError is what those are told who work in a virtual host that was deleted (chapter 4.5).

@@ -1,32 +1,77 @@
 package broker
 
-import "github.com/millrace-mq/millrace/server/internal/queue"
+import (
+	"time"
+
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
 
 // admit takes the queues that are full and refuse more out of a route (LEN-03). The publisher learns of it
-// by a nack (CONF-05); the others get the message.
-func (ch *Channel) admit(r *route) *route {
-	mayReject := false
-	for _, q := range r.queues {
-		mayReject = mayReject || q.Rejects()
-	}
-	if !mayReject {
+// by a nack (CONF-05); the others get the message, and the dead-letter exchanges of queues that want that
+// (LEN-04). A transaction is decided upon at its commit.
+func (ch *Channel) admit(p *Publication, r *route) *route {
+	c := ch.client
+	if ch.tx != nil {
 		return r
 	}
-	var open []*queue.Queue
-	ch.client.vhost.state.Lock()
-	for _, q := range r.queues {
-		if messages, bytes := ch.client.staging.waiting(q); !q.Full(messages, bytes) {
-			open = append(open, q)
-		}
-	}
-	ch.client.vhost.state.Unlock()
-	if len(open) == len(r.queues) {
+	open, complete := c.staging.admitted(c.vhost, r)
+	if complete {
 		return r
 	}
 	if ch.confirming {
 		ch.refused = append(ch.refused, ch.published)
 	}
-	return ch.client.vhost.newRoute(open)
+	for _, q := range r.queues {
+		if q.Rejects() && !open.holds(q) {
+			c.letterRejected(p, q)
+		}
+	}
+	return open
+}
+
+// letterRejected makes a dead letter of a message that a full queue refused, if the queue wants that. A
+// letter that cannot be made is none: the publisher has its nack.
+func (c *Client) letterRejected(p *Publication, q *queue.Queue) {
+	vh := c.vhost
+	vh.state.Lock()
+	rules := q.Rules()
+	vh.state.Unlock()
+	if !rules.LettersRejected || !rules.DeadLetters {
+		return
+	}
+	letter, err := newDeadLetter(p, q.Name, queue.CauseMaxLength, &rules, time.UnixMilli(p.Time))
+	if err != nil {
+		return
+	}
+	if c.forward == nil {
+		c.forward = &forwarder{}
+	}
+	to, err := c.forward.letter(vh, letter)
+	if err != nil {
+		return
+	}
+	if to, _ = c.staging.admitted(vh, to); len(to.queues) > 0 {
+		c.staging.stage(vh.ID, &letter.publication, to)
+	}
+}
+
+// admitted is the route without the queues that are full and take no more, what is staged counting;
+// complete says that there are none.
+func (s *staging) admitted(vh *VHost, r *route) (open *route, complete bool) {
+	mayReject := false
+	for _, q := range r.queues {
+		mayReject = mayReject || q.Rejects()
+	}
+	if !mayReject {
+		return r, true
+	}
+	vh.state.Lock()
+	open = r.without(vh, func(q *queue.Queue) bool {
+		messages, bytes := s.waiting(q)
+		return q.Full(messages, bytes)
+	})
+	vh.state.Unlock()
+	return open, open == r
 }
 
 // waiting counts what is staged for a queue.
@@ -40,4 +85,24 @@ func (s *staging) waiting(q *queue.Queue) (messages int, bytes int64) {
 		}
 	}
 	return messages, bytes
+}
+
+// refused reports whether a full queue takes one of the staged messages no more.
+func (s *staging) refused(vh *VHost) bool {
+	vh.state.Lock()
+	defer vh.state.Unlock()
+	messages, bytes := make(map[*queue.Queue]int), make(map[*queue.Queue]int64)
+	for i := range s.publishes {
+		for _, q := range s.publishes[i].queues {
+			if !q.Rejects() {
+				continue
+			}
+			if q.Full(messages[q], bytes[q]) {
+				return true
+			}
+			messages[q]++
+			bytes[q] += int64(s.publishes[i].message.Size)
+		}
+	}
+	return false
 }

@@ -48,6 +48,7 @@ type Client struct {
 	published []*Channel // have staged publishes to be confirmed
 	routes    routes
 	copies    [][]byte    // scratch
+	forward   *forwarder  // of dead letters that never were in a queue; made when needed
 	first     segment.LSN // of the batch being applied
 	applied   func(segment.LSN)
 	exclusive []*queue.Queue // to be deleted with the connection (QUEUE-10)

@@ -28,12 +28,27 @@ func (c *Client) carbonCopies(p *Publication) ([][]byte, error) {
 	if err != nil || !blind {
 		return keys, err
 	}
+	p.whole = p.Header
 	rest, err := table.AppendWithout(nil, headerBlindCopies)
 	if err != nil {
 		return nil, undecodable(err)
 	}
 	p.Header, err = amqp.ParseHeader(p.Header.AppendWithHeaders(nil, rest))
 	return keys, err
+}
+
+// copiesOf returns the further routing keys of a message from the log; blind says that it still has a BCC
+// header. A header of another type names no queue.
+func copiesOf(h *amqp.Header) (keys [][]byte, blind bool, err error) {
+	table, ok := h.Headers()
+	if !ok {
+		return nil, false, nil
+	}
+	keys, _, err = appendCopies(nil, table, headerCopies)
+	if err == nil {
+		keys, blind, err = appendCopies(keys, table, headerBlindCopies)
+	}
+	return keys, blind, err
 }
 
 // appendCopies appends the keys that a header names, borrowed from the table. found says that it is there.

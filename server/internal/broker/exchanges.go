@@ -41,10 +41,6 @@ func (vh *VHost) declareExchangeLocked(x router.Exchange, passive bool) (segment
 		}
 		return 0, nil
 	}
-	if x.Type == router.DelayedMessage || x.Type == router.RecentHistory {
-		// The router knows them; what they keep is not kept yet. A program that needs them must not run as if.
-		return 0, router.UnknownType{Type: x.Type}
-	}
 	exists, err := vh.topology.router.CheckDeclare(x)
 	if err != nil || exists {
 		return 0, err
@@ -53,7 +49,7 @@ func (vh *VHost) declareExchangeLocked(x router.Exchange, passive bool) (segment
 		return 0, amqp.Errorf(amqp.AccessRefused, amqp.ExchangeDeclareID,
 			"exchange name '%s' contains reserved prefix 'amq.*'", x.Name)
 	}
-	return vh.commit(&change{op: declareExchange, exchange: x})
+	return vh.commit(append([]*change{{op: declareExchange, exchange: x}}, keeperChanges(&x)...)...)
 }
 
 // DeleteExchange deletes an exchange with its bindings; a missing one is no error (EXCH-11).
@@ -118,6 +114,11 @@ func (c *Client) bind(method amqp.MethodID, b router.Binding) error {
 	vh.topology.Unlock()
 	if err != nil {
 		return vh.bindingError(method, err, &b)
+	}
+	if !exists {
+		if err := vh.tellHistory(&b); err != nil {
+			return err
+		}
 	}
 	return vh.broker.settleDown(durable, lsn)
 }

@@ -26,3 +26,20 @@ const (
 	MaxOutletBytes    = maxOutletBytes
 	MaxOutletMessages = maxOutletMessages
 )
+
+// Held is how many messages the exchanges of a virtual host keep.
+func (b *Broker) Held(vhost string) (n int) {
+	for _, vh := range b.hosts() {
+		if vh.Name != vhost {
+			continue
+		}
+		vh.topology.RLock()
+		defer vh.topology.RUnlock()
+		vh.state.Lock()
+		defer vh.state.Unlock()
+		for _, q := range vh.topology.keepers {
+			n += q.Ready()
+		}
+	}
+	return n
+}

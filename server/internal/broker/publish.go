@@ -21,7 +21,11 @@ type Publication struct {
 	Time int64
 
 	expiration int64         // what its property says, in ms; negative for none
+	delay      int64         // how long an exchange holds it, in ms
 	flags      segment.Flags // for the log
+	// whole is the header with the blind copies' keys, for an exchange that holds the message and will need
+	// them; Raw is nil if there are none.
+	whole amqp.Header
 }
 
 // stagedPublish is a message in the batch, to be pushed to its queues when the log has it.
@@ -57,20 +61,33 @@ func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 	if isReply(p.Keys) {
 		return c.reply(p), nil
 	}
-	routed = len(route.queues) > 0
-	route = ch.admit(route)
+	routed = route.reached()
+	route = ch.admit(p, route)
 	if len(route.queues) == 0 {
 		return routed, nil // CONF-04a: nobody needs it; confirmed with the batch
 	}
-	if ch.tx != nil {
-		ch.tx.stage(c.vhost.ID, p, route)
-		return true, nil
+	if route.delaying > 0 && p.whole.Raw != nil {
+		now, later := route.split(c.vhost)
+		if len(now.queues) > 0 {
+			ch.stage(p, now)
+		}
+		p.Header, route = p.whole, later
 	}
-	if !c.staging.stage(c.vhost.ID, p, route) {
+	ch.stage(p, route)
+	return routed, nil
+}
+
+// stage adds a message to what the next flush or commit brings to the log.
+func (ch *Channel) stage(p *Publication, r *route) {
+	c := ch.client
+	if ch.tx != nil {
+		ch.tx.stage(c.vhost.ID, p, r)
+		return
+	}
+	if !c.staging.stage(c.vhost.ID, p, r) {
 		c.staging.batch.Durable = c.staging.batch.Durable || ch.confirming
 		ch.awaits = len(c.staging.publishes)
 	}
-	return true, nil
 }
 
 // number counts a publish that will be confirmed (CONF-02).
@@ -101,7 +118,8 @@ func (s *staging) stage(vhost uint32, p *Publication, route *route) (transient b
 	for _, piece := range p.Body {
 		size += len(piece)
 	}
-	transient = p.Header.DeliveryMode != amqp.Persistent || !route.durable // PUB-08
+	// PUB-08; what an exchange holds is stored in any case (chapter 7.6).
+	transient = p.Header.DeliveryMode != amqp.Persistent && route.delaying == 0 || !route.durable
 	head := segment.PublishHead{
 		Flags: p.flags, Time: p.Time, VHost: vhost, Queues: route.ids, Set: route.set, Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
 	}
@@ -114,7 +132,7 @@ func (s *staging) stage(vhost uint32, p *Publication, route *route) (transient b
 	}
 	s.batch.EndPublish()
 	s.publishes = append(s.publishes, stagedPublish{route.queues, queue.Message{
-		Size: uint32(size), Transient: transient, Time: p.Time, Expiration: p.expiration,
+		Size: uint32(size), Transient: transient, Time: p.Time, Expiration: p.expiration, Delay: p.delay,
 	}})
 	return transient
 }

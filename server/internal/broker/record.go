@@ -26,6 +26,7 @@ type change struct {
 	queue    queue.Declaration
 	binding  router.Binding
 	policy   policy.Policy
+	keeps    string // what an exchange's own queue, named as the exchange, keeps messages for
 	// horizon is the queue's (see package queue); in a catalogue only, for its own record may be gone.
 	horizon segment.LSN
 }
@@ -41,6 +42,7 @@ const (
 	unbind          operation = "unbind"
 	putPolicy       operation = "policy.put"
 	deletePolicy    operation = "policy.delete"
+	declareKeeper   operation = "keeper.declare"
 )
 
 // encode returns the payload of a KindTopology record. The virtual host's id travels in the record itself
@@ -70,6 +72,12 @@ func (c *change) encode() []byte {
 			if c.horizon != 0 {
 				t["horizon"] = int64(c.horizon)
 			}
+		}
+	case declareKeeper:
+		t["exchange"] = c.queue.Name
+		t["keeps"] = c.keeps
+		if c.queue.ID != 0 {
+			t["id"] = int64(c.queue.ID)
 		}
 	case bind, unbind:
 		t["source"] = c.binding.Source
@@ -124,6 +132,11 @@ func decodeChange(t amqp.Table) (c change, err error) {
 			if _, ok := t["horizon"]; ok {
 				c.horizon = segment.LSN(f.number("horizon"))
 			}
+		}
+	case declareKeeper:
+		c.queue.Name, c.keeps = f.text("exchange"), f.text("keeps")
+		if _, ok := t["id"]; ok {
+			c.queue.ID = segment.QueueID(f.number("id"))
 		}
 	case bind, unbind:
 		c.binding = router.Binding{
@@ -203,6 +216,9 @@ func (b *Broker) catalogue(yield func(payload []byte)) {
 			if !predeclared(x.Name) {
 				put(change{op: declareExchange, vhost: vh.ID, exchange: x})
 			}
+		}
+		for key, q := range vh.topology.keepers {
+			put(change{op: declareKeeper, vhost: vh.ID, keeps: key.purpose.String(), queue: q.Declaration})
 		}
 		for _, q := range vh.topology.router.Queues() {
 			put(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration, horizon: q.LoggedHorizon()})

@@ -270,6 +270,9 @@ func (b *Broker) replayPublish(r segment.Record, queues []segment.QueueID) error
 	}
 	for _, id := range queues {
 		if q := vh.state.byID[id]; q != nil {
+			if q.Rules().Keeps == queue.ForLater {
+				m.Delay = delayOf(&header)
+			}
 			q.Push(m)
 		} else if _, deleted := b.deleted[id]; !deleted {
 			b.homeless++
@@ -339,8 +342,8 @@ func (b *Broker) begin() error {
 		for range vh.topology.router.Exchanges() {
 			b.recovery.Exchanges++
 		}
+		b.recovery.Queues += len(vh.state.byID) - len(vh.topology.keepers)
 		for _, q := range vh.state.byID {
-			b.recovery.Queues++
 			b.recovery.Messages += q.Ready()
 		}
 	}

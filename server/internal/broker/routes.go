@@ -1,8 +1,8 @@
 package broker
 
 import (
-	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
@@ -16,7 +16,15 @@ type route struct {
 	ids     []segment.QueueID
 	set     *segment.RouteSet // in place of ids, when they are many
 	durable bool              // one of the queues survives a restart
+
+	// The last of the queues are exchanges' own: those that hold the message until it is due, then those that
+	// remember it.
+	delaying, remembering int
 }
+
+// reached reports whether the message is not lost: a queue gets it, or an exchange will pass it on later
+// (PUB-04).
+func (r *route) reached() bool { return len(r.queues) > r.remembering }
 
 // Routes to more queues than this are written to the log once a segment, and referred to by number.
 const internFrom = 16
@@ -24,9 +32,8 @@ const internFrom = 16
 // routes remembers the routes of a connection's messages while the topology does not change. Owned by
 // the connection's reader.
 type routes struct {
+	inquiry // scratch
 	cache   *router.Cache[*queue.Queue]
-	message router.Message // scratch
-	header  *amqp.Header   // of the message being routed
 
 	// The last route: most publishers use one key.
 	generation uint64
@@ -36,44 +43,8 @@ type routes struct {
 
 func (r *routes) init(topology *router.Router[*queue.Queue]) {
 	r.cache = router.NewCache(topology)
-	r.message.Headers, r.message.Header, r.message.Property = r.headers, r.headerValue, r.property
-}
-
-// headerValue finds one header for an exchange that hashes it.
-func (r *routes) headerValue(name string) ([]byte, bool, error) {
-	raw, ok := r.header.Headers()
-	if !ok {
-		return nil, false, nil
-	}
-	value, ok, err := raw.Lookup(name)
-	return value.Data, ok, err
-}
-
-// property finds one property for an exchange that hashes it.
-func (r *routes) property(name string) ([]byte, bool) {
-	switch name {
-	case "correlation_id":
-		return r.header.Shortstr(amqp.PropertyCorrelationID), r.header.Has(amqp.PropertyCorrelationID)
-	case "message_id":
-		return r.header.Shortstr(amqp.PropertyMessageID), r.header.Has(amqp.PropertyMessageID)
-	case "timestamp":
-		t, ok := r.header.Timestamp()
-		return binary.BigEndian.AppendUint64(nil, uint64(t)), ok
-	}
-	return nil, false
-}
-
-// headers decodes the message's headers for a headers exchange.
-func (r *routes) headers() (map[string]any, error) {
-	raw, ok := r.header.Headers()
-	if !ok {
-		return nil, nil
-	}
-	table, err := raw.Decode()
-	if err != nil {
-		return nil, err
-	}
-	return table.Normal(), nil
+	r.inquiry.init()
+	r.message.Delayed = r.delayed
 }
 
 // route finds the queues of a message, by its routing key and its copies' keys. Errors are *amqp.Error.
@@ -86,7 +57,7 @@ func (c *Client) route(p *Publication, copies [][]byte) (*route, error) {
 	}
 	r.message.Exchange, r.message.Key = p.Keys.Split()
 	r.message.ExtraKeys = copies
-	r.header = &p.Header
+	r.header, r.delay = &p.Header, 0
 	decision, cached := r.cache.Lookup(&r.message)
 	if !cached {
 		var err error
@@ -103,18 +74,86 @@ func (c *Client) route(p *Publication, copies [][]byte) (*route, error) {
 	}
 	found, ok := decision.Set.Memo.(*route)
 	if !ok {
-		found = c.vhost.newRoute(decision.Set.Queues())
+		topology.RLock()
+		found = c.vhost.newRouteLocked(decision.Set.Queues(), decision.Set.Kept())
+		topology.RUnlock()
 		decision.Set.Memo = found
 	}
-	if r.last = nil; cached && len(copies) == 0 { // what the cache did not keep may hold for this message only
+	p.delay = r.delay
+	if r.last = nil; cached && len(copies) == 0 && found.remembering == 0 { // what the cache did not keep may hold for this message only
 		r.generation, r.last = generation, found
 		r.lastKeys = append(r.lastKeys[:0], p.Keys...)
 	}
-	return found, nil
+	return found.forMessage(c.vhost, &p.Header), nil
 }
 
-func (vh *VHost) newRoute(queues []*queue.Queue) *route {
-	r := &route{queues: queues}
+// newRouteLocked makes the route to some queues and to the exchanges that keep the message beside. The
+// caller holds the topology lock, at least for reading.
+func (vh *VHost) newRouteLocked(queues []*queue.Queue, kept *router.Kept) *route {
+	if kept == nil {
+		return vh.newRoute(queues, 0, 0)
+	}
+	queues = slices.Clip(queues)
+	delaying, remembering := 0, 0
+	for _, k := range kept.Delayed {
+		if q := vh.topology.keepers[keeperKey{k.Exchange, queue.ForLater}]; q != nil { // else it has just been deleted
+			queues = append(queues, q)
+			delaying++
+		}
+	}
+	for _, k := range kept.History {
+		if q := vh.topology.keepers[keeperKey{k.Exchange, queue.ForHistory}]; q != nil {
+			queues = append(queues, q)
+			remembering++
+		}
+	}
+	return vh.newRoute(queues, delaying, remembering)
+}
+
+// headerNoStore is the header of messages that an x-recent-history exchange shall not remember.
+const headerNoStore = "x-recent-history-no-store"
+
+// forMessage is the route of one message: not all want to be remembered (chapter 7.6).
+func (r *route) forMessage(vh *VHost, h *amqp.Header) *route {
+	if r.remembering == 0 {
+		return r
+	}
+	raw, _ := h.Headers()
+	value, _, err := raw.Lookup(headerNoStore)
+	if forget, ok := value.Bool(); err != nil || !ok || !forget {
+		return r
+	}
+	return vh.newRoute(r.queues[:len(r.queues)-r.remembering], r.delaying, 0)
+}
+
+// without is the route without some of its queues. Exchanges' own are not asked about.
+func (r *route) without(vh *VHost, left func(*queue.Queue) bool) *route {
+	visible := len(r.queues) - r.delaying - r.remembering
+	var open []*queue.Queue
+	for _, q := range r.queues[:visible] {
+		if !left(q) {
+			open = append(open, q)
+		}
+	}
+	if len(open) == visible {
+		return r
+	}
+	return vh.newRoute(append(open, r.queues[visible:]...), r.delaying, r.remembering)
+}
+
+// holds reports whether the queue is on the route.
+func (r *route) holds(q *queue.Queue) bool { return slices.Contains(r.queues, q) }
+
+// split divides a route: what goes to its queues at once, and what is held.
+func (r *route) split(vh *VHost) (now, later *route) {
+	hidden := len(r.queues) - r.remembering
+	visible := hidden - r.delaying
+	return vh.newRoute(slices.Concat(r.queues[:visible], r.queues[hidden:]), 0, r.remembering),
+		vh.newRoute(r.queues[visible:hidden], r.delaying, 0)
+}
+
+func (vh *VHost) newRoute(queues []*queue.Queue, delaying, remembering int) *route {
+	r := &route{queues: queues, delaying: delaying, remembering: remembering}
 	for _, q := range queues {
 		r.ids = append(r.ids, q.ID)
 		r.durable = r.durable || q.Durable

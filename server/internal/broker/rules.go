@@ -36,12 +36,15 @@ func rules(s *policy.Settings) queue.Rules {
 	}
 	r.MaxLength, r.MaxBytes = s.MaxLength, s.MaxLengthBytes
 	r.Rejects = s.Overflow.Value == policy.RejectPublish || s.Overflow.Value == policy.RejectPublishDLX
+	r.LettersRejected = s.Overflow.Value == policy.RejectPublishDLX
 	r.DeadLetters = s.DeadLetterExchange.OK
 	r.DeadLetterExchange = s.DeadLetterExchange.Value
 	r.DeadLetterKey, r.DeadLetterKeySet = s.DeadLetterRoutingKey.Value, s.DeadLetterRoutingKey.OK
 	r.SingleActive = s.SingleActiveConsumer
 	if s.Type == policy.Quorum {
 		r.CountsReturns, r.DeliveryLimit = true, s.DeliveryLimit.Value
+		// DLX-11; a queue that gives up its oldest cannot insist.
+		r.LettersSurely = s.DeadLetterStrategy.Value == policy.AtLeastOnce && r.Rejects
 	}
 	return r
 }

@@ -12,25 +12,29 @@ import (
 	"github.com/millrace-mq/millrace/wal"
 )
 
-// commit appends a change to the log and applies it. The caller holds the topology lock and has checked
-// that the change can be applied.
-func (vh *VHost) commit(c *change) (segment.LSN, error) {
+// commit appends changes to the log as one batch and applies them. The caller holds the topology lock and
+// has checked that they can be applied. It returns the number of the last one's record.
+func (vh *VHost) commit(changes ...*change) (last segment.LSN, err error) {
 	if vh.topology.deleted {
 		return 0, vh.deletedError()
 	}
-	c.vhost = vh.ID
 	batch := &vh.topology.batch
 	batch.Reset()
-	batch.Append(segment.KindTopology, 0, vh.ID, time.Now().UnixMilli(), c.encode())
-	var lsn segment.LSN
-	err := vh.broker.log.Append(batch, func(first segment.LSN) {
-		lsn = first
-		vh.apply(c, first) // under the append lock: see the package's words on topology
+	now := time.Now().UnixMilli()
+	for _, c := range changes {
+		c.vhost = vh.ID
+		batch.Append(segment.KindTopology, 0, vh.ID, now, c.encode())
+	}
+	err = vh.broker.log.Append(batch, func(first segment.LSN) {
+		for i, c := range changes {
+			last = first + segment.LSN(i)
+			vh.apply(c, last) // under the append lock: see the package's words on topology
+		}
 	})
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", c.op, err)
+		return 0, fmt.Errorf("%s: %w", changes[0].op, err)
 	}
-	return lsn, nil
+	return last, nil
 }
 
 // apply makes a change that the log holds, now or at recovery. What it returns matters at recovery
@@ -42,7 +46,10 @@ func (vh *VHost) apply(c *change, lsn segment.LSN) error {
 		return vh.applyDeclareExchange(c.exchange)
 	case deleteExchange:
 		_, err := r.Delete(c.exchange.Name)
+		vh.dropKeepers()
 		return err
+	case declareKeeper:
+		return vh.applyDeclareKeeper(c, lsn)
 	case declareQueue:
 		return vh.applyDeclareQueue(c, lsn)
 	case deleteQueue:
@@ -53,6 +60,7 @@ func (vh *VHost) apply(c *change, lsn segment.LSN) error {
 		return err
 	case unbind:
 		_, err := r.Unbind(c.binding)
+		vh.dropKeepers()
 		return err
 	case putPolicy, deletePolicy:
 		return vh.applyPolicy(c)
@@ -93,6 +101,7 @@ func (vh *VHost) applyDeleteQueue(d *queue.Declaration) {
 		return
 	}
 	vh.topology.router.RemoveQueue(d.Name)
+	vh.dropKeepers()
 	vh.state.Lock()
 	defer vh.unlockState()
 	delete(vh.state.byID, q.ID)

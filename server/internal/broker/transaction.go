@@ -36,6 +36,10 @@ func (ch *Channel) Transactional() bool { return ch.tx != nil }
 func (ch *Channel) Commit() error {
 	c, tx := ch.client, ch.tx
 	defer tx.reset()
+	if tx.refused(c.vhost) { // TX-04: nothing of it is applied
+		ch.Rollback()
+		return amqp.Errorf(amqp.PreconditionFailed, amqp.TxCommitID, "partial tx completion")
+	}
 	ch.logReserved()
 	if tx.batch.Count() == 0 {
 		c.vhost.state.Lock()

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"errors"
-	"maps"
 	"time"
 
 	"github.com/millrace-mq/millrace/router"
@@ -12,27 +11,35 @@ import (
 	"github.com/millrace-mq/millrace/wal"
 )
 
-// undertaker carries dead messages to their dead-letter exchanges. The message's new record and the one
-// that says that it left its old queue are one batch of the log: so it is in the one place or in the
-// other, also after a crash, and no transfer is lost or doubled.
+// undertaker carries dead messages to their dead-letter exchanges, and those whose delay is over on from
+// the exchange that held them. The message's new record and the one that says that it left its old queue are
+// one batch of the log: so it is in the one place or in the other, also after a crash, and no transfer is
+// lost or doubled.
 type undertaker struct {
 	broker *Broker
 	kick   chan struct{} // capacity 1
 	done   chan struct{}
 
 	// Owned by the goroutine.
-	deaths  []queue.Death
-	staging staging
-	carried []queue.Death // of the batch
-	view    *wal.View
-	scratch router.Scratch[*queue.Queue]
+	deaths   []queue.Death
+	unburied map[*VHost][]queue.Death // nobody takes them, and they may not be lost (DLX-11)
+	staging  staging
+	carried  []queue.Death // of the batch
+	view     *wal.View
+	forward  forwarder
 }
 
-// burialBytes is about how much is carried at once.
-const burialBytes = 1 << 20
+const (
+	// burialBytes is about how much is carried at once.
+	burialBytes = 1 << 20
+	// burialRetry is how long a message that nobody takes waits for the next attempt.
+	burialRetry = time.Second
+)
 
 func newUndertaker(b *Broker) *undertaker {
-	return &undertaker{broker: b, kick: make(chan struct{}, 1), done: make(chan struct{})}
+	return &undertaker{
+		broker: b, kick: make(chan struct{}, 1), done: make(chan struct{}), unburied: make(map[*VHost][]queue.Death),
+	}
 }
 
 func (u *undertaker) wake() { signal(u.kick) }
@@ -41,22 +48,40 @@ func (u *undertaker) run(stop <-chan struct{}) {
 	defer close(u.done)
 	u.view = u.broker.log.NewView()
 	defer u.view.Release()
+	retry := time.NewTimer(0)
+	retry.Stop()
+	defer retry.Stop()
 	for {
 		select {
 		case <-stop:
 			return
 		case <-u.kick:
+			u.buryAll(stop, false)
+		case <-retry.C:
+			u.buryAll(stop, true)
 		}
-		for _, vh := range u.broker.hosts() {
-			vh.state.Lock()
-			u.deaths = vh.state.agenda.TakeDeaths(u.deaths[:0])
-			vh.state.Unlock()
-			if err := u.bury(vh, stop); err != nil {
-				u.broker.logger.Error("dead messages not carried to their exchange; they are dead-lettered after the next start",
-					"vhost", vh.Name, "error", err)
-			}
-			clear(u.deaths)
+		if len(u.unburied) > 0 {
+			retry.Reset(burialRetry)
 		}
+	}
+}
+
+// buryAll carries what has died, and if again is set also what nobody took the last time.
+func (u *undertaker) buryAll(stop <-chan struct{}, again bool) {
+	for _, vh := range u.broker.hosts() {
+		u.deaths = u.deaths[:0]
+		if again {
+			u.deaths = append(u.deaths, u.unburied[vh]...)
+			delete(u.unburied, vh)
+		}
+		vh.state.Lock()
+		u.deaths = vh.state.agenda.TakeDeaths(u.deaths)
+		vh.state.Unlock()
+		if err := u.bury(vh, stop); err != nil {
+			u.broker.logger.Error("dead messages not carried to their exchange; they are dead-lettered after the next start",
+				"vhost", vh.Name, "error", err)
+		}
+		clear(u.deaths)
 	}
 }
 
@@ -76,7 +101,8 @@ func (u *undertaker) bury(vh *VHost, stop <-chan struct{}) error {
 	return nil
 }
 
-// stage prepares one message for its new queues. One that nobody wants there just leaves.
+// stage prepares one message for its new queues. One that nobody wants there just leaves, unless its queue
+// insists.
 func (u *undertaker) stage(vh *VHost, d *queue.Death, now time.Time) error {
 	vh.state.Lock()
 	gone, rules := d.Queue.Deleted(), d.Queue.Rules()
@@ -84,31 +110,96 @@ func (u *undertaker) stage(vh *VHost, d *queue.Death, now time.Time) error {
 	if gone {
 		return nil
 	}
-	if !rules.DeadLetters { // a policy took the exchange away since
+	if !rules.DeadLetters && d.Cause != queue.CauseDue { // a policy took the exchange away since
 		u.drop(vh, d)
 		return nil
 	}
-	record, err := u.view.Record(d.LSN)
-	var letter *deadLetter
+	dead, err := storedPublication(u.view, d.LSN)
+	var to *route
 	if err == nil {
-		letter, err = newDeadLetter(record, d, &rules, now)
+		if d.Cause == queue.CauseDue {
+			to, err = u.release(vh, d, &dead, now)
+		} else {
+			to, err = u.letter(vh, d, &dead, &rules, now)
+		}
 	}
 	if err != nil {
 		u.broker.logger.Error("dead message cannot be read from the log and is given up; see 'millrace log verify'", "lsn", d.LSN, "error", err)
 		u.drop(vh, d)
 		return nil
 	}
-	queues, err := u.route(vh, letter)
+	open, complete := u.staging.admitted(vh, to)
+	switch insists := rules.LettersSurely && d.Cause != queue.CauseDue; {
+	case insists && (!complete || len(open.queues) == 0):
+		u.unburied[vh] = append(u.unburied[vh], *d)
+	case len(open.queues) == 0: // no such exchange, nobody bound, all full, or a circle (DLX-02, DLX-08)
+		u.drop(vh, d)
+	default:
+		u.staging.stage(vh.ID, &dead, open)
+		u.carried = append(u.carried, *d)
+	}
+	return nil
+}
+
+// letter turns a dead message into its dead letter, and finds the letter's way.
+func (u *undertaker) letter(vh *VHost, d *queue.Death, dead *Publication, rules *queue.Rules, now time.Time) (*route, error) {
+	letter, err := newDeadLetter(dead, d.Queue.Name, d.Cause, rules, now)
+	if err != nil {
+		return nil, err
+	}
+	*dead = letter.publication
+	return u.forward.letter(vh, letter)
+}
+
+// letter finds the way of a dead letter.
+func (f *forwarder) letter(vh *VHost, l *deadLetter) (*route, error) {
+	to, err := f.route(vh, l.publication.Keys.Exchange(), l.copies, &l.publication, false)
+	if err != nil {
+		return nowhere(err)
+	}
+	return to.without(vh, l.inCircle), nil
+}
+
+// release turns a message that an exchange held into one that goes on from there, and finds its way.
+func (u *undertaker) release(vh *VHost, d *queue.Death, held *Publication, now time.Time) (*route, error) {
+	copies, blind, err := copiesOf(&held.Header)
+	if err != nil {
+		return nil, err
+	}
+	if err := negateDelay(&held.Header, blind); err != nil {
+		return nil, err
+	}
+	held.Time = now.UnixMilli() // its time to live begins now
+	to, err := u.forward.route(vh, []byte(d.Queue.Name), copies, held, true)
+	if err != nil {
+		return nowhere(err)
+	}
+	return to, nil
+}
+
+// nowhere is the way of a message whose exchange is not there.
+func nowhere(err error) (*route, error) {
+	if _, missing := errors.AsType[router.NoExchange](err); missing {
+		return &route{}, nil
+	}
+	return nil, err
+}
+
+// negateDelay marks a message as one that was held (chapter 7.6), and takes the copies out of it that nobody
+// shall see (CC-02).
+func negateDelay(h *amqp.Header, blind bool) error {
+	raw, _ := h.Headers()
+	table, err := raw.Decode()
 	if err != nil {
 		return err
 	}
-	if len(queues) == 0 { // no such exchange, nobody bound, or a circle (DLX-02, DLX-08)
-		u.drop(vh, d)
-		return nil
+	delay, _ := amqp.Int(table[headerDelay])
+	table[headerDelay] = -delay
+	if blind {
+		delete(table, headerBlindCopies)
 	}
-	u.staging.stage(vh.ID, &letter.publication, vh.newRoute(queues))
-	u.carried = append(u.carried, *d)
-	return nil
+	*h, err = amqp.ParseHeader(h.AppendWithHeaders(nil, table.Raw()))
+	return err
 }
 
 func (u *undertaker) drop(vh *VHost, d *queue.Death) {
@@ -117,21 +208,24 @@ func (u *undertaker) drop(vh *VHost, d *queue.Death) {
 	vh.unlockState()
 }
 
-func (u *undertaker) route(vh *VHost, letter *deadLetter) ([]*queue.Queue, error) {
-	p := &letter.publication
-	exchange, key := p.Keys.Split()
-	message := router.Message{
-		Exchange: exchange, Key: key, ExtraKeys: letter.copies,
-		Headers: func() (map[string]any, error) { return letter.headers.Normal(), nil },
+// storedPublication reads a message back from the log. It borrows from the view.
+func storedPublication(view *wal.View, lsn segment.LSN) (Publication, error) {
+	record, err := view.Record(lsn)
+	if err != nil {
+		return Publication{}, err
 	}
-	vh.topology.RLock()
-	queues, _, err := vh.topology.router.Route(nil, &message, &u.scratch)
-	vh.topology.RUnlock()
-	var missing router.NoExchange
-	if errors.As(err, &missing) {
-		return nil, nil
+	stored, err := record.Publish()
+	if err != nil {
+		return Publication{}, err
 	}
-	return letter.withoutCircles(queues), err
+	header, err := amqp.ParseHeader(stored.Header)
+	if err != nil {
+		return Publication{}, err
+	}
+	return Publication{
+		Keys: amqp.Keys(stored.Keys), Header: header, Body: [][]byte{stored.Body}, Time: record.Time(),
+		expiration: expirationOf(&header), flags: record.Flags() & segment.FlagDeadLettered,
+	}, nil
 }
 
 // flush brings what is staged to the log, and then to the queues.
@@ -181,124 +275,4 @@ func (b *Broker) appendPatiently(batch *segment.Batch, stop <-chan struct{}, app
 		case <-time.After(retry):
 		}
 	}
-}
-
-// headerDeaths is the header that tells of a message's deaths, the newest first.
-const headerDeaths = "x-death"
-
-// deadLetter is a dead message as it is published again.
-type deadLetter struct {
-	publication Publication
-	headers     amqp.Table
-	copies      [][]byte // further routing keys
-	cause       queue.Cause
-}
-
-// newDeadLetter makes the message that a dead one becomes (DLX-02 to DLX-07).
-func newDeadLetter(record segment.Record, d *queue.Death, rules *queue.Rules, now time.Time) (*deadLetter, error) {
-	old, err := record.Publish()
-	if err != nil {
-		return nil, err
-	}
-	header, err := amqp.ParseHeader(old.Header)
-	if err != nil {
-		return nil, err
-	}
-	letter := &deadLetter{headers: amqp.Table{}, cause: d.Cause}
-	if raw, ok := header.Headers(); ok {
-		if letter.headers, err = raw.Decode(); err != nil {
-			return nil, err
-		}
-		if letter.copies, _, err = appendCopies(nil, raw, headerCopies); err != nil {
-			letter.copies = nil // a header of another type names no queue
-		}
-	}
-	if record.Flags()&segment.FlagDeadLettered == 0 {
-		delete(letter.headers, headerDeaths) // a publisher's own means nothing (DLX-09)
-	}
-	letter.bury(amqp.Keys(old.Keys), &header, d, now)
-	key := string(amqp.Keys(old.Keys).RoutingKey())
-	if rules.DeadLetterKeySet {
-		key = rules.DeadLetterKey
-		delete(letter.headers, headerCopies) // DLX-03
-		letter.copies = nil
-	}
-	raw := header.AppendWithHeaders(nil, letter.headers.Raw())
-	if header, err = amqp.ParseHeader(raw); err != nil {
-		return nil, err
-	}
-	if header.Has(amqp.PropertyExpiration) {
-		if header, err = amqp.ParseHeader(header.AppendWithout(nil, amqp.PropertyExpiration)); err != nil {
-			return nil, err
-		}
-	}
-	letter.publication = Publication{
-		Keys: amqp.MakeKeys(rules.DeadLetterExchange, key), Header: header, Body: [][]byte{old.Body},
-		Time: now.UnixMilli(), expiration: -1, flags: segment.FlagDeadLettered,
-	}
-	return letter, nil
-}
-
-// bury writes the death into the headers (DLX-05 to DLX-07).
-func (l *deadLetter) bury(keys amqp.Keys, header *amqp.Header, d *queue.Death, now time.Time) {
-	cause, name, exchange := d.Cause.String(), d.Queue.Name, string(keys.Exchange())
-	deaths, _ := l.headers[headerDeaths].([]any)
-	entry := amqp.Table{
-		"count": int64(1), "reason": cause, "queue": name, "time": amqp.Timestamp(now.Unix()), "exchange": exchange,
-	}
-	routing := []any{string(keys.RoutingKey())}
-	for _, copied := range l.copies {
-		routing = append(routing, string(copied))
-	}
-	entry["routing-keys"] = routing
-	if header.Has(amqp.PropertyExpiration) {
-		entry["original-expiration"] = string(header.Expiration())
-	}
-	rest := make([]any, 0, len(deaths)+1)
-	for _, one := range deaths {
-		known, ok := one.(amqp.Table)
-		if ok && known["queue"] == name && known["reason"] == cause {
-			count, _ := amqp.Int(known["count"])
-			entry = maps.Clone(known)
-			entry["count"] = count + 1
-			continue
-		}
-		rest = append(rest, one)
-	}
-	l.headers[headerDeaths] = append([]any{entry}, rest...)
-	for what, value := range map[string]string{"reason": cause, "queue": name, "exchange": exchange} {
-		if _, ok := l.headers["x-first-death-"+what]; !ok {
-			l.headers["x-first-death-"+what] = value
-		}
-		l.headers["x-last-death-"+what] = value
-	}
-}
-
-// withoutCircles leaves out the queues in which the message died before, unless a client's rejection is
-// part of the circle (DLX-08).
-func (l *deadLetter) withoutCircles(queues []*queue.Queue) []*queue.Queue {
-	if l.cause == queue.CauseRejected {
-		return queues
-	}
-	deaths, _ := l.headers[headerDeaths].([]any)
-	open := queues[:0]
-	for _, q := range queues {
-		if !circle(deaths, q.Name) {
-			open = append(open, q)
-		}
-	}
-	return open
-}
-
-func circle(deaths []any, queueName string) bool {
-	for _, one := range deaths {
-		death, _ := one.(amqp.Table)
-		if death["reason"] == queue.CauseRejected.String() {
-			return false
-		}
-		if death["queue"] == queueName {
-			return true
-		}
-	}
-	return false
 }

@@ -21,6 +21,7 @@ type VHost struct {
 	topology struct {
 		sync.RWMutex
 		router   *router.Router[*queue.Queue]
+		keepers  map[keeperKey]*queue.Queue // exchanges' own queues, which the router does not know
 		policies policy.Set
 		revision uint64        // of policies: counts their changes
 		batch    segment.Batch // of commit; only this lock
@@ -46,6 +47,7 @@ type VHost struct {
 func newVHost(b *Broker, id uint32, name string) *VHost {
 	vh := &VHost{ID: id, Name: name, broker: b}
 	vh.topology.router = newRouter()
+	vh.topology.keepers = make(map[keeperKey]*queue.Queue)
 	vh.clients.open = make(map[*Client]struct{})
 	vh.state.byID = make(map[segment.QueueID]*queue.Queue)
 	vh.state.agenda = &queue.Agenda{}

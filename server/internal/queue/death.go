@@ -1,6 +1,9 @@
 package queue
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
 )
@@ -12,6 +15,7 @@ type Death struct {
 	LSN      segment.LSN
 	Cause    Cause
 	position index.Position
+	deadline int64 // of one that is due
 }
 
 // Bury makes the dead message leave its queue. The log knows it to be gone.
@@ -44,6 +48,10 @@ func (q *Queue) die(p index.Position, lsn segment.LSN, transient bool, cause Cau
 
 // expire gives up the ready messages whose time is over.
 func (q *Queue) expire(now int64) {
+	if q.rules.Keeps == ForLater {
+		q.release(now)
+		return
+	}
 	for {
 		e, ok := q.entries.Due(now)
 		if !ok {
@@ -51,6 +59,34 @@ func (q *Queue) expire(now int64) {
 		}
 		q.die(e.Position, e.LSN, e.Transient, CauseExpired)
 	}
+}
+
+// release lets the messages go on whose delay is over, in the order in which they are due.
+func (q *Queue) release(now int64) {
+	deaths := q.agenda.deaths
+	first := len(deaths)
+	for {
+		e, ok := q.entries.Due(now)
+		if !ok {
+			break
+		}
+		deaths = append(deaths, Death{Queue: q, LSN: e.LSN, Cause: CauseDue, position: e.Position, deadline: e.Deadline})
+	}
+	slices.SortStableFunc(deaths[first:], func(a, b Death) int { return cmp.Compare(a.deadline, b.deadline) })
+	q.agenda.deaths = deaths
+}
+
+// Remembered returns the messages of a queue that is for history, the oldest first.
+func (q *Queue) Remembered() []segment.LSN {
+	var lsns []segment.LSN
+	var taken []index.Position
+	for e, ok := q.entries.Next(); ok; e, ok = q.entries.Next() {
+		lsns, taken = append(lsns, e.LSN), append(taken, e.Position)
+	}
+	for _, p := range taken {
+		q.entries.Requeue(p)
+	}
+	return lsns
 }
 
 // shorten gives up the oldest ready messages until the queue is within its limits (LEN-02).

@@ -107,6 +107,8 @@ type Message struct {
 	// Time is when it entered the queue, Expiration how long its publisher lets it wait, negative for ever;
 	// both in milliseconds.
 	Time, Expiration int64
+	// Delay is how long an exchange holds it, in milliseconds; it counts in queues that are for that only.
+	Delay int64
 }
 
 // Push adds a message at the tail. To a deleted queue it is a no-op (CONF-06).
@@ -123,6 +125,12 @@ func (q *Queue) Push(m Message) {
 
 // deadline is when a message expires (TTL-01), 0 for never.
 func (q *Queue) deadline(m *Message) int64 {
+	switch q.rules.Keeps {
+	case ForLater:
+		return max(m.Time+m.Delay+1, 1) // the time was cut to milliseconds: never early
+	case ForHistory:
+		return 0
+	}
 	wait := m.Expiration
 	if ttl := q.rules.TTL; ttl >= 0 && (wait < 0 || ttl < wait) {
 		wait = ttl

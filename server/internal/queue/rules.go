@@ -11,23 +11,50 @@ type Rules struct {
 	MaxLength, MaxBytes int64
 	// Rejects: a full queue takes no message more, instead of giving up its oldest (LEN-03).
 	Rejects bool
+	// LettersRejected: what a full queue does not take is a dead letter of it (LEN-04).
+	LettersRejected bool
 	// DeadLetters: messages that die are wanted elsewhere, at an exchange, with their own routing keys unless
 	// DeadLetterKeySet. Without it they are just dropped (DLX-02).
 	DeadLetters                       bool
 	DeadLetterExchange, DeadLetterKey string
 	DeadLetterKeySet                  bool
+	// LettersSurely: a dead letter that nobody takes stays until somebody does (DLX-11).
+	LettersSurely bool
 	// DeliveryLimit is how often a message may come back; negative is without end (QQ-03).
 	DeliveryLimit int64
 	// CountsReturns: each return of a message is counted (QQ-04).
 	CountsReturns bool
 	// SingleActive: one consumer at a time gets all messages (SAC-01).
 	SingleActive bool
+	// Keeps says what an exchange's own queue keeps messages for; nobody consumes from such a queue.
+	Keeps Keeping
 }
+
+// Keeping is what a queue is for.
+type Keeping uint8
+
+// The purposes of a queue.
+const (
+	ForConsumers Keeping = iota
+	ForLater             // messages are held until their delay is over, and go on then
+	ForHistory           // the last messages are remembered
+)
 
 // NoRules is a queue that keeps every message until somebody takes it.
 var NoRules = Rules{TTL: -1, MaxLength: -1, MaxBytes: -1, DeliveryLimit: -1}
 
 func (r *Rules) limited() bool { return !r.Rejects && (r.MaxLength >= 0 || r.MaxBytes >= 0) }
+
+// String returns the purpose as the log names it.
+func (k Keeping) String() string {
+	switch k {
+	case ForLater:
+		return "delayed"
+	case ForHistory:
+		return "history"
+	}
+	return "consumers"
+}
 
 // Cause is why a message died (DLX-01).
 type Cause uint8
@@ -38,6 +65,7 @@ const (
 	CauseExpired
 	CauseMaxLength
 	CauseDeliveryLimit
+	CauseDue // no death at all: the delay of a message is over
 )
 
 // String returns the cause as x-death names it.
@@ -49,6 +77,8 @@ func (c Cause) String() string {
 		return "maxlen"
 	case CauseDeliveryLimit:
 		return "delivery_limit"
+	case CauseDue:
+		return "due"
 	}
 	return "rejected"
 }

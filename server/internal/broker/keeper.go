@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/millrace-mq/millrace/router"
+	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// An exchange that keeps messages does so in queues of its own, which no client sees: x-delayed-message in
+// one whose messages are due when their delay is over, x-recent-history in one that gives up its oldest. So
+// what they keep is stored, confirmed, checkpointed and recovered like everything else in a queue; and a
+// message that is due goes on as dead letters do, its new record and the end of the old one being one batch
+// of the log.
+
+// keeperKey names an exchange's own queue: an exchange can have one of each purpose.
+type keeperKey struct {
+	exchange string
+	purpose  queue.Keeping
+}
+
+// keeperChanges are the declarations of the queues that a new exchange needs.
+func keeperChanges(x *router.Exchange) []*change {
+	var changes []*change
+	keeper := func(purpose queue.Keeping) {
+		changes = append(changes, &change{op: declareKeeper, keeps: purpose.String(), queue: queue.Declaration{Name: x.Name}})
+	}
+	if x.Type == router.DelayedMessage {
+		keeper(queue.ForLater)
+	}
+	if x.History() > 0 {
+		keeper(queue.ForHistory)
+	}
+	return changes
+}
+
+func (vh *VHost) applyDeclareKeeper(c *change, lsn segment.LSN) error {
+	x, ok := vh.topology.router.Exchange(c.queue.Name)
+	if !ok {
+		return router.NoExchange{Name: c.queue.Name}
+	}
+	rules, key := queue.NoRules, keeperKey{exchange: x.Name}
+	switch c.keeps {
+	case queue.ForLater.String():
+		rules.Keeps = queue.ForLater
+	case queue.ForHistory.String():
+		rules.Keeps, rules.MaxLength = queue.ForHistory, int64(x.History())
+	default:
+		return fmt.Errorf("exchange %q keeps messages for %q; a newer millrace wrote that", x.Name, c.keeps)
+	}
+	key.purpose = rules.Keeps
+	d := queue.Declaration{ID: c.queue.ID, Name: x.Name, Durable: x.Durable}
+	if d.ID == 0 {
+		d.ID = segment.QueueID(lsn)
+	}
+	if _, ok := vh.topology.keepers[key]; ok {
+		return nil // told again by a catalogue or a replay
+	}
+	entries, err := vh.broker.entries(d.ID)
+	if err != nil {
+		return err
+	}
+	vh.state.Lock()
+	defer vh.unlockState()
+	q := queue.New(d, entries, vh.state.agenda)
+	q.SetRules(rules, 0)
+	vh.state.byID[d.ID] = q
+	vh.topology.keepers[key] = q
+	return nil
+}
+
+// dropKeepers ends the queues of exchanges that are gone. It follows on all that may delete an exchange.
+func (vh *VHost) dropKeepers() {
+	for key, q := range vh.topology.keepers {
+		if _, ok := vh.topology.router.Exchange(key.exchange); ok {
+			continue
+		}
+		delete(vh.topology.keepers, key)
+		if vh.broker.replaying {
+			vh.broker.deleted[q.ID] = struct{}{}
+		}
+		vh.state.Lock()
+		delete(vh.state.byID, q.ID)
+		q.Delete()
+		vh.unlockState()
+		vh.broker.checkpoints.drop(q.ID)
+	}
+}
+
+// tellHistory publishes what the source of a new binding remembers to its destination, the oldest first
+// (chapter 7.6).
+func (vh *VHost) tellHistory(b *router.Binding) error {
+	vh.topology.RLock()
+	q := vh.topology.keepers[keeperKey{b.Source, queue.ForHistory}]
+	destination, ok := vh.topology.router.Queue(b.Destination)
+	vh.topology.RUnlock()
+	if q == nil || b.DestinationKind == router.ToQueue && !ok {
+		return nil
+	}
+	vh.state.Lock()
+	remembered := q.Remembered()
+	vh.state.Unlock()
+
+	view := vh.broker.log.NewView()
+	defer view.Release()
+	var staged staging
+	var f forwarder
+	for _, lsn := range remembered {
+		p, err := storedPublication(view, lsn)
+		if err != nil {
+			vh.broker.logger.Error("message of an exchange's history cannot be read from the log; see 'millrace log verify'",
+				"exchange", b.Source, "vhost", vh.Name, "lsn", lsn, "error", err)
+			continue
+		}
+		p.Time = time.Now().UnixMilli()
+		if b.DestinationKind == router.ToQueue {
+			staged.stage(vh.ID, &p, vh.newRoute([]*queue.Queue{destination}, 0, 0))
+			continue
+		}
+		copies, _, err := copiesOf(&p.Header)
+		if err != nil {
+			return err
+		}
+		r, err := f.route(vh, []byte(b.Destination), copies, &p, false)
+		if err != nil || len(r.queues) == 0 {
+			continue // the exchange has just been deleted, or leads nowhere
+		}
+		staged.stage(vh.ID, &p, r)
+	}
+	if len(staged.publishes) == 0 {
+		return nil
+	}
+	var first segment.LSN
+	if err := vh.broker.appendPatiently(&staged.batch, vh.broker.stop, func(lsn segment.LSN) {
+		first = lsn
+		vh.state.Lock()
+	}); err != nil {
+		return err
+	}
+	staged.pushLocked(first)
+	vh.unlockState()
+	return nil
+}

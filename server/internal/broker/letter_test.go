@@ -1,0 +1,161 @@
+package broker_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/broker"
+	"github.com/millrace-mq/millrace/server/internal/queue"
+)
+
+// insisting declares a quorum queue whose dead letters must arrive (DLX-11).
+func (c *client) insisting(name, exchange string) {
+	c.f.Helper()
+	c.queue(broker.QueueDeclaration{Name: name, Durable: true, Arguments: amqp.Table{
+		"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
+		"x-dead-letter-exchange": exchange,
+	}})
+}
+
+func (c *client) reject(tag queue.Tag) {
+	c.f.Helper()
+	c.ch.Settle(amqp.BasicRejectID, tag, false, queue.Rejected)
+	c.flush()
+}
+
+// DLX-11: a dead letter that nobody takes stays, and goes as soon as somebody does.
+func TestDeadLetterWaitsUntilSomebodyTakesIt(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "fanout", Durable: true})
+	c.insisting("q", "dlx")
+	c.send("q", "1", "2")
+	want(t, "got", c.drain("q"), "1 2")
+	c.reject(1)
+	c.reject(2)
+	c.durable("grave")
+	c.bind("dlx", "grave", "")
+	c.consume("grave", queue.Consumer{Tag: "c", NoAck: true})
+	if got := c.received(2); got != "1 2" && got != "2 1" {
+		t.Errorf("dead letters: %s", got)
+	}
+	want(t, "left in the queue", c.ready("q"), 0)
+}
+
+// DLX-11: a full queue that refuses counts as nobody.
+func TestDeadLetterWaitsForRoom(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "fanout", Durable: true})
+	c.queue(broker.QueueDeclaration{Name: "grave", Durable: true, Arguments: amqp.Table{
+		"x-max-length": int32(1), "x-overflow": "reject-publish",
+	}})
+	c.bind("dlx", "grave", "")
+	c.insisting("q", "dlx")
+	c.send("grave", "full")
+	c.send("q", "1")
+	c.drain("q")
+	c.reject(1)
+	f.broker.FlushJournal()
+	want(t, "in the full queue", c.drain("grave"), "full") // which makes room
+	c.consume("grave", queue.Consumer{Tag: "c", NoAck: true})
+	want(t, "dead letter", c.received(1), "1")
+}
+
+// DLX-11: a crash gives a dead letter that nobody took back to its queue.
+func TestDeadLetterThatWaitsSurvivesACrash(t *testing.T) {
+	for _, end := range ends {
+		t.Run(end.name, func(t *testing.T) {
+			f := open(t)
+			c := f.client()
+			c.insisting("q", "missing")
+			c.sendConfirmed("q", "1")
+			c.drain("q")
+			c.reject(1)
+			end.end(f)
+			c = f.client()
+			want(t, "got again", c.drain("q"), "1+")
+		})
+	}
+}
+
+// DLX-02: without that strategy it is dropped, also by a full queue that refuses.
+func TestDeadLetterThatNobodyTakesIsDropped(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "fanout", Durable: true})
+	c.queue(broker.QueueDeclaration{Name: "grave", Durable: true, Arguments: amqp.Table{
+		"x-max-length": int32(1), "x-overflow": "reject-publish",
+	}})
+	c.durable("other")
+	c.bind("dlx", "grave", "")
+	c.bind("dlx", "other", "")
+	c.queue(broker.QueueDeclaration{Name: "q", Durable: true, Arguments: amqp.Table{"x-dead-letter-exchange": "dlx"}})
+	c.send("grave", "full")
+	c.send("q", "1")
+	c.drain("q")
+	c.reject(1)
+	c.consume("other", queue.Consumer{Tag: "c", NoAck: true})
+	want(t, "where there is room", c.received(1), "1")
+	want(t, "in the full queue", c.drain("grave"), "full")
+}
+
+// LEN-04: what a full queue does not take is nacked and goes to its dead-letter exchange.
+func TestRejectedPublishIsDeadLettered(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.durable("grave")
+	c.queue(broker.QueueDeclaration{Name: "q", Durable: true, Arguments: amqp.Table{
+		"x-max-length": int32(1), "x-overflow": "reject-publish-dlx", "x-dead-letter-exchange": "",
+		"x-dead-letter-routing-key": "grave",
+	}})
+	selectConfirms(t, c.ch)
+	c.send("q", "1", "2", "3")
+	c.sink.await(t, "answers", func() bool { return len(c.sink.mu.refusals) == 2 && c.sink.confirmedLocked(1) == 1 })
+	want(t, "refused", strings.Join(c.sink.mu.refusals, " "), "1:2 1:3")
+	want(t, "in the queue", c.drain("q"), "1")
+	c.consume("grave", queue.Consumer{Tag: "c", NoAck: true})
+	c.sink.await(t, "dead letters", func() bool { return len(c.sink.mu.deliveries) == 2 })
+	for i, d := range c.sink.take() {
+		want(t, "body", c.body(d.LSN), []string{"2", "3"}[i])
+		deaths, _ := c.header(d, "x-death").([]any)
+		if death, _ := deaths[0].(amqp.Table); death["reason"] != "maxlen" || death["queue"] != "q" {
+			t.Errorf("death %v", death)
+		}
+	}
+}
+
+// TX-04: a transaction that a full queue refuses is not applied at all.
+func TestTransactionThatAFullQueueRefusesChangesNothing(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.durable("open")
+	c.queue(broker.QueueDeclaration{Name: "full", Durable: true, Arguments: amqp.Table{
+		"x-max-length": int32(2), "x-overflow": "reject-publish",
+	}})
+	c.send("open", "held")
+	want(t, "got", c.drain("open"), "held")
+	if err := c.ch.SelectTx(); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"open", "full", "full", "full"} {
+		c.stage(c.ch, "", to, persistent, to)
+	}
+	c.ack(1, false)
+	err := c.ch.Commit()
+	wantError(t, err, amqp.PreconditionFailed, amqp.TxCommitID, "partial tx completion")
+	want(t, "ready", c.ready("open")+c.ready("full"), 0)
+	c.ch.Close()
+	c.ch = c.channel(2)
+	want(t, "what was acknowledged", c.drain("open"), "held+")
+	if err := errors.Join(c.ch.SelectTx()); err != nil {
+		t.Fatal(err)
+	}
+	c.stage(c.ch, "", "full", persistent, "fits")
+	if err := c.ch.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "then", c.ready("full"), 1)
+}
