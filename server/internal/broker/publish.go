@@ -28,6 +28,15 @@ type Publication struct {
 	whole amqp.Header
 }
 
+// clone copies what is borrowed.
+func (p *Publication) clone() *Publication {
+	c := *p
+	c.Keys = slices.Clone(p.Keys)
+	c.Header.Raw = slices.Clone(p.Header.Raw)
+	c.Body = [][]byte{slices.Concat(p.Body...)}
+	return &c
+}
+
 // stagedPublish is a message in the batch, to be pushed to its queues when the log has it.
 type stagedPublish struct {
 	queues  []*queue.Queue // immutable
@@ -59,6 +68,10 @@ func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 	}
 	ch.number()
 	if isReply(p.Keys) {
+		if ch.tx != nil {
+			ch.tx.reply(p)
+			return c.awaitsReply(p), nil
+		}
 		return c.reply(p), nil
 	}
 	routed = route.reached()

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/millrace-mq/millrace/router"
@@ -34,8 +35,10 @@ func (c *Client) DeclareQueue(d QueueDeclaration) (QueueInfo, error) {
 	const method = amqp.QueueDeclareID
 	vh := c.vhost
 	d.Name = cleanName(d.Name)
-	if d.generated = d.Name == "" && !d.Passive; d.generated {
-		d.Name = "amq.gen-" + RandomName() // QUEUE-01
+	if d.Name == "" && !d.Passive {
+		if err := d.generateName(vh.Name); err != nil {
+			return QueueInfo{}, err
+		}
 	}
 	if info, known := vh.replyQueue(d.Name); known {
 		return info, nil
@@ -79,7 +82,8 @@ func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LS
 			"queue name '%s' contains reserved prefix 'amq.*'", d.Name)
 	}
 	declaration := queue.Declaration{
-		Name: d.Name, Durable: d.Durable, Exclusive: d.Exclusive, AutoDelete: d.AutoDelete, Arguments: d.Arguments,
+		Name: d.Name, Durable: d.Durable, Exclusive: d.Exclusive, AutoDelete: d.AutoDelete, ServerNamed: d.generated,
+		Arguments: d.Arguments,
 	}
 	if d.Exclusive {
 		declaration.Owner = c
@@ -250,10 +254,25 @@ func (vh *VHost) deleteIf(q *queue.Queue, condition func() bool) {
 	}
 }
 
-// isGenerated tells names that DeclareQueue made from reserved names that a client chose.
+// generatedPrefix begins the names that the broker makes, unless the declaration says another (QUEUE-03).
+const generatedPrefix = "amq.gen-"
+
+// generateName makes a name that nobody has used (QUEUE-01). Errors are *amqp.Error.
+func (d *QueueDeclaration) generateName(vhost string) error {
+	prefix, err := policy.NamePrefix(policy.Queue{VHost: vhost}, d.Arguments)
+	if err != nil {
+		return err
+	}
+	if !prefix.OK {
+		prefix.Value = generatedPrefix
+	}
+	d.Name, d.generated = prefix.Value+RandomName(), true
+	return nil
+}
+
+// isGenerated tells names that the broker made before its log said so.
 func isGenerated(name string) bool {
-	const prefix = "amq.gen-"
-	return len(name) == len(prefix)+22 && name[:len(prefix)] == prefix
+	return len(name) == len(generatedPrefix)+22 && strings.HasPrefix(name, generatedPrefix)
 }
 
 // RandomName returns 22 characters that nobody has used.

@@ -69,6 +69,9 @@ func (c *change) encode() []byte {
 			t["exclusive"] = c.queue.Exclusive
 			t["auto_delete"] = c.queue.AutoDelete
 			t["arguments"] = amqp.Table(c.queue.Arguments)
+			if c.queue.ServerNamed {
+				t["server_named"] = true
+			}
 			if c.horizon != 0 {
 				t["horizon"] = int64(c.horizon)
 			}
@@ -129,6 +132,7 @@ func decodeChange(t amqp.Table) (c change, err error) {
 			c.queue.Exclusive = f.flag("exclusive")
 			c.queue.AutoDelete = f.flag("auto_delete")
 			c.queue.Arguments = f.arguments()
+			c.queue.ServerNamed, _ = t["server_named"].(bool)
 			if _, ok := t["horizon"]; ok {
 				c.horizon = segment.LSN(f.number("horizon"))
 			}

@@ -99,6 +99,13 @@ func (c *Client) reply(p *Publication) (routed bool) {
 	return true
 }
 
+// awaitsReply reports whether the requester that an answer is for is still there.
+func (c *Client) awaitsReply(p *Publication) bool {
+	c.vhost.state.Lock()
+	defer c.vhost.state.Unlock()
+	return c.vhost.state.replies[string(p.Keys.RoutingKey())] != nil
+}
+
 // replyQueue answers questions about the pseudo queue and the names that stand for requesters (REPLY-05).
 // known says that the name is one of these.
 func (vh *VHost) replyQueue(name string) (info QueueInfo, known bool) {

@@ -9,7 +9,7 @@ import (
 // facts is what a declaration says of a queue besides its arguments.
 func facts(vhost string, d *queue.Declaration) policy.Queue {
 	return policy.Queue{
-		VHost: vhost, Name: d.Name, ServerNamed: isGenerated(d.Name),
+		VHost: vhost, Name: d.Name, ServerNamed: d.ServerNamed || isGenerated(d.Name),
 		Durable: d.Durable, Exclusive: d.Exclusive, AutoDelete: d.AutoDelete,
 	}
 }

@@ -14,6 +14,17 @@ import (
 // connection's reader.
 type transaction struct {
 	staging
+	replies []*Publication // answers that no queue and no log holds (REPLY-03)
+}
+
+// reply keeps an answer until the commit.
+func (tx *transaction) reply(p *Publication) {
+	tx.replies = append(tx.replies, p.clone())
+}
+
+func (tx *transaction) reset() {
+	tx.staging.reset()
+	tx.replies = nil
 }
 
 // SelectTx switches the channel to transactions (TX-01). Errors are *amqp.Error.
@@ -40,6 +51,18 @@ func (ch *Channel) Commit() error {
 		ch.Rollback()
 		return amqp.Errorf(amqp.PreconditionFailed, amqp.TxCommitID, "partial tx completion")
 	}
+	if err := ch.commit(); err != nil {
+		return err
+	}
+	for _, p := range tx.replies {
+		c.reply(p)
+	}
+	return nil
+}
+
+// commit brings the transaction to the log and the queues.
+func (ch *Channel) commit() error {
+	c, tx := ch.client, ch.tx
 	ch.logReserved()
 	if tx.batch.Count() == 0 {
 		c.vhost.state.Lock()

@@ -30,6 +30,8 @@ type Declaration struct {
 	Durable    bool
 	AutoDelete bool
 	Exclusive  bool
+	// ServerNamed: the broker made the name.
+	ServerNamed bool
 	// Owner is the declaring connection of an exclusive queue, nil otherwise.
 	Owner Owner
 	// Arguments are the decoded x-arguments, with the types they had on the wire.
