@@ -18,6 +18,9 @@ func (s *quietSink) Cancel(uint16, string)        {}
 
 func (s *quietSink) Refuse(uint16, uint64) {}
 
+func (s *quietSink) CloseChannel(*queue.Channel, *amqp.Error) {}
+func (s *quietSink) CloseConnection(*amqp.Error)              {}
+
 func (s *quietSink) Reply(uint16, string, queue.Tag, *broker.Publication) {}
 
 func TestMessageInSteadyStateCostsNoAllocation(t *testing.T) {

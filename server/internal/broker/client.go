@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -24,6 +25,10 @@ type Sink interface {
 	Reply(channel uint16, consumer string, tag queue.Tag, p *Publication)
 	// Cancel tells a client that the broker ended a subscription (QUEUE-13).
 	Cancel(channel uint16, consumer string)
+	// CloseChannel and CloseConnection ask the connection to end a channel, or itself, with that reason. It
+	// does so when its reader gets to it, and gives back what was held as after any other fault.
+	CloseChannel(*queue.Channel, *amqp.Error)
+	CloseConnection(*amqp.Error)
 }
 
 // A connection that does not read gets no more than this ahead: past either limit its consumers are

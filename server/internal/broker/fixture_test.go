@@ -393,6 +393,7 @@ type sink struct {
 		cancels    []string
 		replies    []string
 		refusals   []string
+		closes     []string
 		changed    chan struct{} // closed at the next change
 	}
 }
@@ -439,6 +440,14 @@ func (s *sink) Reply(channel uint16, consumer string, tag queue.Tag, p *broker.P
 
 func (s *sink) Cancel(channel uint16, consumer string) {
 	s.note(func() { s.mu.cancels = append(s.mu.cancels, fmt.Sprintf("%d:%s", channel, consumer)) })
+}
+
+func (s *sink) CloseChannel(ch *queue.Channel, e *amqp.Error) {
+	s.note(func() { s.mu.closes = append(s.mu.closes, fmt.Sprintf("%d: %s", ch.Number, e.ReplyText())) })
+}
+
+func (s *sink) CloseConnection(e *amqp.Error) {
+	s.note(func() { s.mu.closes = append(s.mu.closes, e.ReplyText()) })
 }
 
 // await waits until the condition, asked with the sink's lock held, holds.

@@ -27,6 +27,7 @@ type conn struct {
 	out    outbox
 
 	stopping atomic.Bool // the server shuts down: the read deadline is not to be moved
+	mail     mailbox
 
 	in       input
 	state    state
@@ -47,7 +48,8 @@ type conn struct {
 	client     *broker.Client
 
 	intervals chan time.Duration // to the writer: the heartbeat's half
-	deadline  time.Time          // the read deadline last set
+	deadline  time.Time          // the read deadline that extendDeadline set last
+	until     time.Time          // the read deadline that holds unless somebody wants the reader
 	partial   []*channel         // have a content that the buffer just read did not complete
 	ready     broker.Publication // reused for each publish
 }
@@ -131,14 +133,17 @@ const (
 func (c *conn) read() error {
 	c.setReadDeadline(time.Now().Add(c.cfg.HandshakeTimeout)) // HDR-05
 	for {
-		if err := c.in.fill(c.net); err != nil {
+		err := c.in.fill(c.net)
+		if err == nil {
+			c.now = time.Now().UnixMilli()
+			err = c.handleInput()
+		} else {
+			err = c.openMail(err)
+		}
+		if err != nil {
 			return err
 		}
-		c.now = time.Now().UnixMilli()
-		if err := c.handleInput(); err != nil {
-			return err
-		}
-		for c.out.full() {
+		for c.out.full() && c.state == running && !c.mail.waiting.Load() {
 			<-c.out.drained
 		}
 		c.extendDeadline()
@@ -323,11 +328,13 @@ func (c *conn) frameWhileClosing(f amqp.Frame) error {
 	return nil
 }
 
-// setReadDeadline moves the read deadline. Once the server shuts down it stays in the past: stop sets it
-// after it has said so, and whoever sets another one looks whether that has been said.
+// setReadDeadline moves the read deadline. Once the server shuts down, or while there is mail, it stays in
+// the past: stop and wakeReader set it after they have said so, and whoever sets another one looks whether
+// that has been said.
 func (c *conn) setReadDeadline(t time.Time) {
+	c.until = t
 	c.net.SetReadDeadline(t)
-	if c.stopping.Load() {
+	if c.stopping.Load() || c.mail.waiting.Load() {
 		c.net.SetReadDeadline(longAgo)
 	}
 }
