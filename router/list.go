@@ -18,6 +18,12 @@ func (r *Router[Q]) Exchange(name string) (Exchange, bool) {
 	return x.declared, true
 }
 
+// CountExchanges returns how many exchanges there are, the default one among them.
+func (r *Router[Q]) CountExchanges() int { return len(r.exchanges) }
+
+// CountQueues returns how many queues there are.
+func (r *Router[Q]) CountQueues() int { return len(r.queues) }
+
 // Exchanges lists all exchanges by name, the default one first.
 func (r *Router[Q]) Exchanges() iter.Seq[Exchange] {
 	return func(yield func(Exchange) bool) {

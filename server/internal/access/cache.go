@@ -57,6 +57,9 @@ func NewCache(control *Control, who Subject) *Cache {
 // Subject returns whom the cache asks for.
 func (c *Cache) Subject() Subject { return c.who }
 
+// Generation grows whenever a state is published: until it does, what was permitted still is.
+func (c *Cache) Generation() uint64 { return c.control.Generation() }
+
 // refresh forgets everything if a newer state was published.
 func (c *Cache) refresh() {
 	if generation := c.control.Generation(); generation != c.generation {

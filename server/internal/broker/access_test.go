@@ -202,10 +202,10 @@ func TestNothingHappensInADeletedVirtualHost(t *testing.T) {
 	c.stage(c.ch, "", "q", persistent, "on its way")
 	f.change(access.DeleteVHost{Name: "v"})
 	c.flush()
-	_, err := c.DeclareQueue(broker.QueueDeclaration{Name: "late", Durable: true})
-	wantError(t, err, amqp.ConnectionForced, 0, "vhost 'v' is deleted")
 	want(t, "deliveries", len(c.sink.take()), 0)
 	f.change(host("v"), access.SetPermission{Permission: access.Permission{User: "guest", VHost: "v", Configure: ".*", Write: ".*", Read: ".*"}})
+	_, err := c.DeclareQueue(broker.QueueDeclaration{Name: "late", Durable: true})
+	wantError(t, err, amqp.ConnectionForced, 0, "vhost 'v' is deleted")
 	again := f.clientOf(f.user("guest", "guest"), "v")
 	if again.exists("q") || again.exists("late") {
 		t.Error("the new host has queues of the old one")

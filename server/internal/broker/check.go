@@ -31,6 +31,9 @@ func (c *Client) checkUser(p *Publication) error {
 	if !h.Has(amqp.PropertyUserID) || string(h.UserID()) == c.user.Name {
 		return nil
 	}
+	if user, _ := c.vhost.broker.access.State().User(c.user.Name); user.MayImpersonate() {
+		return nil
+	}
 	return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID,
 		"user_id property set to '%s' but authenticated user was '%s'", h.UserID(), c.user.Name)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -52,6 +53,7 @@ type Client struct {
 	settles   []stagedSettle
 	published []*Channel // have staged publishes to be confirmed
 	routes    routes
+	permits   *access.Cache
 	copies    [][]byte    // scratch
 	forward   *forwarder  // of dead letters that never were in a queue; made when needed
 	first     segment.LSN // of the batch being applied
@@ -89,7 +91,10 @@ type handed struct {
 }
 
 func newClient(vh *VHost, user *User, sink Sink) *Client {
-	c := &Client{vhost: vh, sink: sink, user: user}
+	c := &Client{
+		vhost: vh, sink: sink, user: user,
+		permits: access.NewCache(vh.broker.access, access.Subject{User: user.Name, VHost: vh.Name}),
+	}
 	vh.clients.Lock()
 	vh.clients.open[c] = struct{}{}
 	vh.clients.Unlock()

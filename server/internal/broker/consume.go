@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -47,6 +48,9 @@ func (c *Client) Ended(consumer *queue.Consumer) bool {
 func (c *Client) Take(name string, ch *Channel, noAck bool) (found bool, err error) {
 	const method = amqp.BasicGetID
 	vh := c.vhost
+	if err := c.mayUse(access.Read, access.Queue(name), method); err != nil {
+		return false, err
+	}
 	for {
 		vh.topology.RLock()
 		q, err := c.findLocked(method, name)

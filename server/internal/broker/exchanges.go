@@ -4,6 +4,7 @@ import (
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/access"
 )
 
 // ExchangeDeclaration is exchange.declare's wish.
@@ -22,8 +23,11 @@ func (c *Client) DeclareExchange(d ExchangeDeclaration) error {
 	x := router.Exchange{
 		Name: d.Name, Type: d.Type, Durable: d.Durable, AutoDelete: d.AutoDelete, Internal: d.Internal, Arguments: d.Arguments,
 	}
+	if err := c.mayDeclareExchange(&d); err != nil {
+		return err
+	}
 	vh.topology.Lock()
-	lsn, err := vh.declareExchangeLocked(x, d.Passive)
+	lsn, err := c.declareExchangeLocked(x, d.Passive)
 	vh.topology.Unlock()
 	if err != nil {
 		return vh.exchangeError(method, err, d.Name)
@@ -31,11 +35,9 @@ func (c *Client) DeclareExchange(d ExchangeDeclaration) error {
 	return vh.broker.settleDown(d.Durable, lsn)
 }
 
-func (vh *VHost) declareExchangeLocked(x router.Exchange, passive bool) (segment.LSN, error) {
+func (c *Client) declareExchangeLocked(x router.Exchange, passive bool) (segment.LSN, error) {
+	vh := c.vhost
 	if passive {
-		if x.Name == "" {
-			return 0, router.ErrDefaultExchange
-		}
 		if _, ok := vh.topology.router.Exchange(x.Name); !ok { // EXCH-07
 			return 0, router.NoExchange{Name: x.Name}
 		}
@@ -49,6 +51,9 @@ func (vh *VHost) declareExchangeLocked(x router.Exchange, passive bool) (segment
 		return 0, amqp.Errorf(amqp.AccessRefused, amqp.ExchangeDeclareID,
 			"exchange name '%s' contains reserved prefix 'amq.*'", x.Name)
 	}
+	if err := c.mayCreateExchange(&x); err != nil {
+		return 0, err
+	}
 	return vh.commit(append([]*change{{op: declareExchange, exchange: x}}, keeperChanges(&x)...)...)
 }
 
@@ -61,6 +66,9 @@ func (c *Client) DeleteExchange(name string, ifUnused bool) error {
 	}
 	if isReserved(name) {
 		return amqp.Errorf(amqp.AccessRefused, method, "deletion of system exchange '%s' in vhost '%s' not allowed", name, vh.Name)
+	}
+	if err := c.mayUse(access.Configure, access.Exchange(name), method); err != nil {
+		return err
 	}
 	vh.topology.Lock()
 	x, ok := vh.topology.router.Exchange(name)
@@ -101,6 +109,9 @@ func (c *Client) UnbindExchange(source, destination, key string, args amqp.Table
 // bind makes a binding of either kind (EXCH-20, EXCH-21).
 func (c *Client) bind(method amqp.MethodID, b router.Binding) error {
 	vh := c.vhost
+	if err := c.mayBind(method, &b); err != nil {
+		return err
+	}
 	vh.topology.Lock()
 	exists, err := vh.topology.router.CheckBind(b)
 	if err == nil && b.DestinationKind == router.ToQueue {
@@ -126,8 +137,8 @@ func (c *Client) bind(method amqp.MethodID, b router.Binding) error {
 // unbind takes a binding of either kind away (EXCH-22, QUEUE-16).
 func (c *Client) unbind(method amqp.MethodID, b router.Binding) error {
 	vh := c.vhost
-	if b.Source == "" || b.DestinationKind == router.ToExchange && b.Destination == "" {
-		return vh.bindingError(method, router.ErrDefaultExchange, &b)
+	if err := c.mayBind(method, &b); err != nil {
+		return err
 	}
 	vh.topology.Lock()
 	durable := vh.durable(&b)

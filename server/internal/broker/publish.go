@@ -59,9 +59,24 @@ const maxBatchBytes = 1 << 20
 func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 	c := ch.client
 	copies, copiesErr := c.carbonCopies(p)
+	generation := c.permits.Generation()
+	permitted := len(copies) == 0 && c.routes.permits(p.Keys, generation)
+	if !permitted {
+		if err := c.mayWrite(p.Keys); err != nil {
+			return false, err
+		}
+	}
 	route, err := c.route(p, copies)
 	if err == nil {
-		err = cmp.Or(ch.rewriteReplyTo(p), checkExpiration(p), copiesErr, c.checkUser(p))
+		err = cmp.Or(ch.rewriteReplyTo(p), checkExpiration(p), copiesErr)
+	}
+	if err == nil && !permitted {
+		if err = c.mayWriteTopics(p.Keys, copies); err == nil && !c.permits.RestrictsAnyTopics() {
+			c.routes.permit(generation)
+		}
+	}
+	if err == nil {
+		err = c.checkUser(p)
 	}
 	if err != nil {
 		return false, err

@@ -10,6 +10,7 @@ import (
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
@@ -42,6 +43,9 @@ func (c *Client) DeclareQueue(d QueueDeclaration) (QueueInfo, error) {
 	}
 	if info, known := vh.replyQueue(d.Name); known {
 		return info, nil
+	}
+	if err := c.mayDeclareQueue(&d); err != nil {
+		return QueueInfo{}, err
 	}
 	if d.Exclusive {
 		d.Durable = false // it ends with its connection (QUEUE-10)
@@ -81,6 +85,9 @@ func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LS
 		return nil, 0, amqp.Errorf(amqp.AccessRefused, amqp.QueueDeclareID,
 			"queue name '%s' contains reserved prefix 'amq.*'", d.Name)
 	}
+	if err := c.mayCreateQueue(&d); err != nil {
+		return nil, 0, err
+	}
 	declaration := queue.Declaration{
 		Name: d.Name, Durable: d.Durable, Exclusive: d.Exclusive, AutoDelete: d.AutoDelete, ServerNamed: d.generated,
 		Arguments: d.Arguments,
@@ -88,10 +95,11 @@ func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LS
 	if d.Exclusive {
 		declaration.Owner = c
 	}
-	settings, err := policy.ParseQueue(facts(vh.Name, &declaration), d.Arguments)
+	settings, err := policy.ParseQueue(vh.wish(&declaration), d.Arguments)
 	if err != nil {
 		return nil, 0, err
 	}
+	declaration.Arguments = vh.withDefaultType(d.Arguments, settings.Type)
 	if settings.Type == policy.Stream {
 		return nil, 0, amqp.Errorf(amqp.NotImplemented, amqp.QueueDeclareID, "stream queues are not available yet")
 	}
@@ -127,7 +135,7 @@ func (c *Client) redeclare(q *queue.Queue, d QueueDeclaration) error {
 		f := facts(vh.Name, &q.Declaration)
 		var now policy.Settings
 		if now, err = policy.ParseQueue(f, amqp.Table(q.Arguments)); err == nil {
-			err = policy.Equivalent(now.Type, amqp.Table(q.Arguments), f, d.Arguments)
+			err = policy.Equivalent(now.Type, amqp.Table(q.Arguments), vh.wish(&q.Declaration), d.Arguments)
 		}
 	}
 	var mismatch router.Mismatch
@@ -182,6 +190,9 @@ func (c *Client) UnbindQueue(exchange, queue, key string, args amqp.Table) error
 // Purge removes the ready messages of a queue and returns how many there were (QUEUE-14).
 func (c *Client) Purge(name string) (int, error) {
 	vh := c.vhost
+	if err := c.mayUse(access.Read, access.Queue(name), amqp.QueuePurgeID); err != nil {
+		return 0, err
+	}
 	vh.topology.RLock()
 	defer vh.topology.RUnlock()
 	q, err := c.findLocked(amqp.QueuePurgeID, name)
@@ -199,6 +210,9 @@ func (c *Client) Purge(name string) (int, error) {
 func (c *Client) DeleteQueue(name string, ifUnused, ifEmpty bool) (int, error) {
 	const method = amqp.QueueDeleteID
 	vh := c.vhost
+	if err := c.mayUse(access.Configure, access.Queue(name), method); err != nil {
+		return 0, err
+	}
 	vh.topology.Lock()
 	if _, ok := vh.topology.router.Queue(name); !ok {
 		vh.topology.Unlock()

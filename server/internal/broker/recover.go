@@ -337,6 +337,7 @@ func (b *Broker) begin() error {
 		if err := vh.dropTransient(); err != nil {
 			return err
 		}
+		vh.count()
 		vh.rouse(time.Now().UnixMilli())
 		b.recovery.VHosts++
 		for range vh.topology.router.Exchanges() {

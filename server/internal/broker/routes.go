@@ -39,6 +39,22 @@ type routes struct {
 	generation uint64
 	lastKeys   []byte
 	last       *route
+
+	// permitted is the generation of access as of which lastKeys may be published with, 0 is none. It is not
+	// for users some of whose topics are restricted: then the exchange's type counts too.
+	permitted uint64
+}
+
+// permits reports whether keys are the last ones, and may be published with as of a generation of access.
+func (r *routes) permits(keys amqp.Keys, generation uint64) bool {
+	return r.permitted == generation && generation != 0 && string(r.lastKeys) == string(keys)
+}
+
+// permit says that the last keys may be published with. They are not the message's if its route was not kept.
+func (r *routes) permit(generation uint64) {
+	if r.last != nil {
+		r.permitted = generation
+	}
 }
 
 func (r *routes) init(topology *router.Router[*queue.Queue]) {
@@ -81,7 +97,7 @@ func (c *Client) route(p *Publication, copies [][]byte) (*route, error) {
 	}
 	p.delay = r.delay
 	if r.last = nil; cached && len(copies) == 0 && found.remembering == 0 { // what the cache did not keep may hold for this message only
-		r.generation, r.last = generation, found
+		r.generation, r.last, r.permitted = generation, found, 0
 		r.lastKeys = append(r.lastKeys[:0], p.Keys...)
 	}
 	return found.forMessage(c.vhost, &p.Header), nil

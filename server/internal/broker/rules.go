@@ -1,17 +1,51 @@
 package broker
 
 import (
+	"maps"
+
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
-// facts is what a declaration says of a queue besides its arguments.
+// facts is what is known of a queue besides its arguments.
 func facts(vhost string, d *queue.Declaration) policy.Queue {
 	return policy.Queue{
 		VHost: vhost, Name: d.Name, ServerNamed: d.ServerNamed || isGenerated(d.Name),
 		Durable: d.Durable, Exclusive: d.Exclusive, AutoDelete: d.AutoDelete,
 	}
+}
+
+// wish is facts of a declaration, for which the host's default type counts.
+func (vh *VHost) wish(d *queue.Declaration) policy.Queue {
+	q := facts(vh.Name, d)
+	q.DefaultType = vh.defaultType()
+	return q
+}
+
+// defaultType is the type of the host's queues that are declared without one (QUEUE-18).
+func (vh *VHost) defaultType() policy.Type {
+	v, _ := vh.broker.access.State().VHost(vh.Name)
+	t, ok := policy.ParseType(v.DefaultQueueType)
+	if !ok {
+		return policy.Classic
+	}
+	return t
+}
+
+// withDefaultType says a new queue's type in its arguments if they do not, and the host's default made it: a
+// later default is for later queues.
+func (vh *VHost) withDefaultType(args amqp.Table, t policy.Type) amqp.Table {
+	const key = "x-queue-type"
+	if _, ok := args[key]; ok || t == policy.Classic {
+		return args
+	}
+	args = maps.Clone(args)
+	if args == nil {
+		args = amqp.Table{}
+	}
+	args[key] = t.String()
+	return args
 }
 
 // rulesOf returns the rules of a queue: what its arguments ask for, which were checked when it was declared,

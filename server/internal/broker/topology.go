@@ -30,6 +30,7 @@ func (vh *VHost) commit(changes ...*change) (last segment.LSN, err error) {
 			last = first + segment.LSN(i)
 			vh.apply(c, last) // under the append lock: see the package's words on topology
 		}
+		vh.count()
 	})
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", changes[0].op, err)

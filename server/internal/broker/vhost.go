@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace-mq/millrace/router"
@@ -29,6 +30,9 @@ type VHost struct {
 		deleted bool
 	}
 
+	// How many there were after the last change of the topology: for limits of all hosts together.
+	exchanges, queues atomic.Int64
+
 	clients struct {
 		sync.Mutex
 		open map[*Client]struct{}
@@ -48,10 +52,17 @@ func newVHost(b *Broker, id uint32, name string) *VHost {
 	vh := &VHost{ID: id, Name: name, broker: b}
 	vh.topology.router = newRouter()
 	vh.topology.keepers = make(map[keeperKey]*queue.Queue)
+	vh.count()
 	vh.clients.open = make(map[*Client]struct{})
 	vh.state.byID = make(map[segment.QueueID]*queue.Queue)
 	vh.state.agenda = &queue.Agenda{}
 	return vh
+}
+
+// count notes how many exchanges and queues there are. The topology may be read.
+func (vh *VHost) count() {
+	vh.exchanges.Store(int64(vh.topology.router.CountExchanges()))
+	vh.queues.Store(int64(vh.topology.router.CountQueues()))
 }
 
 // unlockState makes the deliveries that have become possible, passes them to the connections, and lets

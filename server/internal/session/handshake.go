@@ -84,9 +84,8 @@ func (c *conn) method(payload []byte) error {
 			return errEnd
 		}
 	case *amqp.ConnectionUpdateSecret:
-		if c.state == running { // CONN-10: the internal backend does not verify it
-			c.out.method(0, &amqp.ConnectionUpdateSecretOk{})
-			return nil
+		if c.state == running {
+			return c.updateSecret()
 		}
 	}
 	if c.state != running {
@@ -127,6 +126,29 @@ func (c *conn) refuse(mechanism string, why error) error {
 		return errEnd
 	}
 	return access.LoginRefused(mechanism)
+}
+
+// updateSecret does not verify the new secret, as RabbitMQ's internal backend does not, but looks at what its
+// user may do now (CONN-10): to be here at all, and to go on reading.
+func (c *conn) updateSecret() error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	if err := c.client.MayStay(); err != nil {
+		return err
+	}
+	c.out.method(0, &amqp.ConnectionUpdateSecretOk{})
+	for _, ch := range c.channels {
+		for tag, consumer := range ch.consumers {
+			if ch.closing || c.client.MayStillRead(consumer) {
+				continue
+			}
+			delete(ch.consumers, tag)
+			c.client.CancelConsumer(consumer)
+			c.Cancel(ch.Number, tag)
+		}
+	}
+	return nil
 }
 
 func isLoopback(a net.Addr) bool {

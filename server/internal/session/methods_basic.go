@@ -32,6 +32,11 @@ func (ch *channel) basicConsume(m *amqp.BasicConsume) error {
 	if old := ch.consumers[tag]; old != nil && !ch.conn.client.Ended(old) || ch.ConsumesReplies(tag) {
 		return amqp.Errorf(amqp.NotAllowed, m.ID(), "attempt to reuse consumer tag '%s'", tag)
 	}
+	if name != broker.ReplyTo {
+		if err := ch.conn.client.MayConsume(name, ch.countConsumers); err != nil {
+			return err
+		}
+	}
 	priority, err := ch.priority(name, m)
 	if err != nil {
 		return err
@@ -52,6 +57,17 @@ func (ch *channel) basicConsume(m *amqp.BasicConsume) error {
 	}
 	ch.consumers[tag] = consumer
 	return nil
+}
+
+// countConsumers counts the channel's consumers that have not ended.
+func (ch *channel) countConsumers() int {
+	n := 0
+	for _, consumer := range ch.consumers {
+		if !ch.conn.client.Ended(consumer) {
+			n++
+		}
+	}
+	return n
 }
 
 // priority takes the consumer's priority out of its arguments (CONS-05).
