@@ -77,6 +77,7 @@ func (b *Broker) changeAccessLocked(changes []access.Change) (segment.LSN, error
 	if err != nil {
 		return 0, fmt.Errorf("change of access: %w", err)
 	}
+	b.closeDoomed(changes, doomed)
 	return lsn, nil
 }
 

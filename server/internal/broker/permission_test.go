@@ -268,3 +268,26 @@ func TestDefaultQueueTypeOfAVirtualHost(t *testing.T) { // QUEUE-18
 	c.queue(broker.QueueDeclaration{Name: "default", Durable: true, Arguments: amqp.Table{"x-queue-type": "quorum"}})
 	c.consume("default", queue.Consumer{Tag: "c"})
 }
+
+func TestConnectionsEndWithTheirUserOrVirtualHost(t *testing.T) { // chapter 4.5
+	t.Parallel()
+	f := open(t)
+	f.change(host("v"))
+	f.change(account(t, "ann", "v", ".*", ".*", ".*")...)
+	f.change(account(t, "bob", "v", ".*", ".*", ".*")...)
+	guest, ann, bob := f.client(), f.clientOf(f.user("ann", "ann"), "v"), f.clientOf(f.user("bob", "bob"), "v")
+	closes := func(c *client) string {
+		c.sink.mu.Lock()
+		defer c.sink.mu.Unlock()
+		return fmt.Sprint(c.sink.mu.closes)
+	}
+	user := f.user("ann", "ann")
+	f.change(access.DeleteUser{Name: "ann"})
+	want(t, "ann", closes(ann), "[CONNECTION_FORCED - user 'ann' is deleted]")
+	_, err := f.broker.Connect(user, "v", newSink(f.broker)) // was about to
+	wantError(t, err, amqp.NotAllowed, amqp.ConnectionOpenID, "access to vhost 'v' refused for user 'ann'")
+	want(t, "bob", closes(bob), "[]")
+	f.change(access.DeleteVHost{Name: "v"})
+	want(t, "bob", closes(bob), "[CONNECTION_FORCED - vhost 'v' is deleted]")
+	want(t, "guest", closes(guest), "[]")
+}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/millrace-mq/millrace/server/amqp"
@@ -117,3 +118,26 @@ func (p *presence) leaveChannel(c *Client) {
 
 // nodeName stands for this broker in texts that name a node of a cluster.
 const nodeName = "millrace"
+
+// closeDoomed asks the connections to end whose virtual host or user has been deleted (chapter 4.5).
+func (b *Broker) closeDoomed(changes []access.Change, hosts []*VHost) {
+	users := make(map[string]bool)
+	for _, c := range changes {
+		if c, ok := c.(access.DeleteUser); ok {
+			users[c.Name] = true
+		}
+	}
+	if len(users) == 0 && len(hosts) == 0 {
+		return
+	}
+	b.presence.Lock()
+	defer b.presence.Unlock()
+	for c := range b.presence.clients {
+		switch {
+		case slices.Contains(hosts, c.vhost):
+			c.sink.CloseConnection(c.vhost.deletedError())
+		case users[c.user.Name]:
+			c.sink.CloseConnection(amqp.Errorf(amqp.ConnectionForced, 0, "user '%s' is deleted", c.user.Name))
+		}
+	}
+}
