@@ -21,6 +21,9 @@ func (s *Store) NewLevel(id segment.QueueID, level byte) *Queue {
 	return &Queue{store: s, id: id, level: level, next: 1, dirty: true}
 }
 
+// NewLevel returns another level of the same queue, empty.
+func (q *Queue) NewLevel(level byte) *Queue { return q.store.NewLevel(q.id, level) }
+
 // LoadQueue returns a queue as of the last checkpoint, with everything ready, or
 // ErrNoQueue. It reads the directory of its chunks and no chunk.
 func (s *Store) LoadQueue(id segment.QueueID) (*Queue, error) { return s.load(levelID{queue: id}) }

@@ -26,7 +26,7 @@ type Entry struct {
 	LSN         segment.LSN
 	Deadline    int64 // milliseconds since 1970; 0 = none
 	Size        uint32
-	Returns     uint32 // how often RequeueCounted took it back
+	Returns     uint32 // what CountReturn left there
 	Redelivered bool   // it may have been handed to a client before
 	Transient   bool   // it vanishes at recovery
 }
@@ -320,22 +320,10 @@ func (q *Queue) Settle(p Position) bool {
 
 // Requeue makes an entry in flight ready again, at its place and redelivered from
 // now on. Any other position is ignored.
-func (q *Queue) Requeue(p Position) { q.requeue(p) }
-
-// RequeueCounted is Requeue, and counts the return in Entry.Returns, up to the
-// highest uint32. Checkpoints store the count: a crash loses what came after the
-// last one.
-func (q *Queue) RequeueCounted(p Position) {
-	if c, slot := q.requeue(p); c != nil {
-		c.page.countReturn(slot)
-	}
-}
-
-// requeue returns the chunk and slot of the entry that it made ready, or nil.
-func (q *Queue) requeue(p Position) (*chunk, int) {
+func (q *Queue) Requeue(p Position) {
 	c, slot := q.locate(p)
 	if c == nil || !testBit(c.page.live, slot) || testBit(c.page.ready, slot) {
-		return nil, 0
+		return
 	}
 	size := int64(c.page.entries[slot].size)
 	c.page.ready[slot>>6] |= 1 << (slot & 63)
@@ -352,7 +340,19 @@ func (q *Queue) requeue(p Position) (*chunk, int) {
 	if deadlines := c.page.deadlines(); deadlines != nil {
 		q.expect(c, slot, deadlines[slot])
 	}
-	return c, slot
+}
+
+// CountReturn changes the count in Entry.Returns of an entry in flight and returns the new one, 0 for any
+// other position. What is counted is its caller's affair; it must not become 0. Checkpoints store the count:
+// a crash loses what came after the last one.
+func (q *Queue) CountReturn(p Position, change func(returns uint32) uint32) uint32 {
+	c, slot := q.locate(p)
+	if c == nil || !testBit(c.page.live, slot) || testBit(c.page.ready, slot) {
+		return 0
+	}
+	c.bitsDirty = true
+	q.dirty = true
+	return c.page.countReturn(slot, change)
 }
 
 // Find returns the position of the live entry with the given LSN.

@@ -12,15 +12,14 @@ type returned struct {
 	count uint32
 }
 
-// countReturn counts a return of an entry of a loaded page.
-func (p *page) countReturn(slot int) {
+// countReturn changes the count of an entry of a loaded page.
+func (p *page) countReturn(slot int, change func(uint32) uint32) uint32 {
 	rare := p.makeRare()
 	if rare.returns == nil {
 		rare.returns = make([]uint32, len(p.entries))
 	}
-	if rare.returns[slot] < math.MaxUint32 {
-		rare.returns[slot]++
-	}
+	rare.returns[slot] = change(rare.returns[slot])
+	return rare.returns[slot]
 }
 
 // appendReturns appends the live entries that have come back.

@@ -7,6 +7,12 @@ import (
 	"github.com/millrace-mq/millrace/segment"
 )
 
+// RequeueCounted is what most callers do with a count.
+func (q *Queue) RequeueCounted(p Position) {
+	q.CountReturn(p, func(returns uint32) uint32 { return min(returns, math.MaxUint32-1) + 1 })
+	q.Requeue(p)
+}
+
 func TestOnlyCountedReturnsCount(t *testing.T) {
 	q := checked(t, openStore(t, t.TempDir()).NewQueue(1))
 	fill(q, 1, 2)

@@ -128,14 +128,16 @@ func (vh *VHost) copyQueues(ck *index.Checkpoint) segment.LSN {
 		if q == nil {
 			continue
 		}
-		if err := q.Entries().Err(); err != nil {
+		if err := q.Err(); err != nil {
 			vh.broker.logger.Error("queue cannot read its index; stop the broker and start it again without the index folder, "+
 				"which is made anew from the log", "queue", q.Name, "vhost", vh.Name, "error", err)
 		}
-		if head, ok := q.Entries().Head(); ok {
-			floor = min(floor, head)
+		for level := range q.Levels() {
+			if head, ok := level.Head(); ok {
+				floor = min(floor, head)
+			}
+			ck.Queue(level)
 		}
-		ck.Queue(q.Entries())
 	}
 	vh.state.Unlock()
 	vh.clients.Lock()

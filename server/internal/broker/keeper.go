@@ -58,13 +58,12 @@ func (vh *VHost) applyDeclareKeeper(c *change, lsn segment.LSN) error {
 	if _, ok := vh.topology.keepers[key]; ok {
 		return nil // told again by a catalogue or a replay
 	}
-	entries, err := vh.broker.entries(d.ID)
+	q, err := vh.broker.newQueue(d, vh.state.agenda)
 	if err != nil {
 		return err
 	}
 	vh.state.Lock()
 	defer vh.unlockState()
-	q := queue.New(d, entries, vh.state.agenda)
 	q.SetRules(rules, 0)
 	vh.state.byID[d.ID] = q
 	vh.topology.keepers[key] = q

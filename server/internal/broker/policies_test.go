@@ -202,7 +202,7 @@ func TestPolicyForQuorumQueuesLimitsDeliveries(t *testing.T) { // QQ-03
 	c.send("q", "a")
 	for round := range 2 {
 		want(t, "delivery", len(c.drain("q")) > 0, true)
-		c.ch.Settle(amqp.BasicNackID, queue.Tag(round+1), false, queue.Returned)
+		c.ch.Settle(amqp.BasicRejectID, queue.Tag(round+1), false, queue.Failed)
 		c.flush()
 	}
 	want(t, "messages after two returns", c.drain("q"), "")

@@ -146,8 +146,9 @@ func (s *staging) stage(vhost uint32, p *Publication, route *route) (transient b
 	for _, piece := range p.Body {
 		size += len(piece)
 	}
-	// PUB-08; what an exchange holds is stored in any case (chapter 7.6).
-	transient = p.Header.DeliveryMode != amqp.Persistent && route.delaying == 0 || !route.durable
+	// PUB-08; what an exchange holds, or a quorum queue, is stored in any case (chapter 7.6, QQ-09).
+	passing := p.Header.DeliveryMode != amqp.Persistent
+	transient = passing && route.delaying == 0 && !route.quorum || !route.durable
 	head := segment.PublishHead{
 		Flags: p.flags, Time: p.Time, VHost: vhost, Queues: route.ids, Set: route.set, Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
 	}
@@ -160,7 +161,8 @@ func (s *staging) stage(vhost uint32, p *Publication, route *route) (transient b
 	}
 	s.batch.EndPublish()
 	s.publishes = append(s.publishes, stagedPublish{route.queues, queue.Message{
-		Size: uint32(size), Transient: transient, Time: p.Time, Expiration: p.expiration, Delay: p.delay,
+		Size: uint32(size), Transient: passing || transient, Time: p.Time, Expiration: p.expiration, Delay: p.delay,
+		Priority: p.Header.Priority, Prioritized: p.Header.Has(amqp.PropertyPriority),
 	}})
 	return transient
 }

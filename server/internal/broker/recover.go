@@ -235,7 +235,7 @@ func (b *Broker) replayCatalogue(r segment.Record, all bool) error {
 			return err
 		}
 		if vh := b.host(c.vhost); vh != nil && vh.state.byID[c.queue.ID] != nil {
-			vh.state.byID[c.queue.ID].Entries().SetHorizon(c.horizon)
+			vh.state.byID[c.queue.ID].ReplayHorizon(c.horizon)
 		}
 		return nil
 	})
@@ -265,7 +265,9 @@ func (b *Broker) replayPublish(r segment.Record, queues []segment.QueueID) error
 		return err
 	}
 	m := queue.Message{
-		LSN: r.LSN(), Size: uint32(len(p.Body)), Transient: r.Flags()&segment.FlagTransient != 0,
+		LSN: r.LSN(), Size: uint32(len(p.Body)),
+		Transient: r.Flags()&segment.FlagTransient != 0 || header.DeliveryMode != amqp.Persistent,
+		Priority:  header.Priority, Prioritized: header.Has(amqp.PropertyPriority),
 		Time: r.Time(), Expiration: expirationOf(&header),
 	}
 	for _, id := range queues {
@@ -299,9 +301,9 @@ func (b *Broker) replaySettle(r segment.Record) error {
 	if vh == nil || vh.state.byID[s.Queue] == nil {
 		return nil
 	}
-	entries := vh.state.byID[s.Queue].Entries()
+	q := vh.state.byID[s.Queue]
 	for span := range s.Ranges() {
-		entries.SettleRange(span.From, span.To)
+		q.Settled(span.From, span.To)
 	}
 	return nil
 }
@@ -312,20 +314,32 @@ func (b *Broker) replayHorizon(r segment.Record) error {
 		return err
 	}
 	if vh := b.host(r.VHost()); vh != nil && vh.state.byID[h.Queue] != nil {
-		vh.state.byID[h.Queue].Entries().SetHorizon(h.LSN)
+		vh.state.byID[h.Queue].ReplayHorizon(h.LSN)
 	}
 	return nil
 }
 
-// entries finds or makes the index of a queue that is being declared.
-func (b *Broker) entries(id segment.QueueID) (*index.Queue, error) {
+// newQueue makes a queue that is being declared over what the index has of it: of all its levels, where its
+// messages have priorities.
+func (b *Broker) newQueue(d queue.Declaration, agenda *queue.Agenda) (*queue.Queue, error) {
+	var levels map[byte]*index.Queue
 	if b.replaying {
-		entries, err := b.index.LoadQueue(id)
-		if !errors.Is(err, index.ErrNoQueue) {
-			return entries, err
+		var err error
+		if levels, err = b.index.LoadLevels(d.ID); err != nil && !errors.Is(err, index.ErrNoQueue) {
+			return nil, err
 		}
 	}
-	return b.index.NewQueue(id), nil
+	base := levels[0]
+	if base == nil {
+		base = b.index.NewQueue(d.ID)
+	}
+	q := queue.New(d, base, agenda)
+	for level, entries := range levels {
+		if level != 0 {
+			q.AddLevel(entries)
+		}
+	}
+	return q, nil
 }
 
 // begin makes a recovered broker ready to serve, now that the log takes appends.

@@ -16,6 +16,7 @@ type route struct {
 	ids     []segment.QueueID
 	set     *segment.RouteSet // in place of ids, when they are many
 	durable bool              // one of the queues survives a restart
+	quorum  bool              // one of them is a quorum queue
 
 	// The last of the queues are exchanges' own: those that hold the message until it is due, then those that
 	// remember it.
@@ -173,6 +174,7 @@ func (vh *VHost) newRoute(queues []*queue.Queue, delaying, remembering int) *rou
 	for _, q := range queues {
 		r.ids = append(r.ids, q.ID)
 		r.durable = r.durable || q.Durable
+		r.quorum = r.quorum || q.Quorum
 	}
 	if len(queues) > internFrom {
 		r.set = vh.broker.routeSet(r.ids)

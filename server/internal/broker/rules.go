@@ -51,13 +51,21 @@ func (vh *VHost) withDefaultType(args amqp.Table, t policy.Type) amqp.Table {
 // rulesOf returns the rules of a queue: what its arguments ask for, which were checked when it was declared,
 // and what policies make of that. The topology may be read.
 func (vh *VHost) rulesOf(d *queue.Declaration) queue.Rules {
-	settings, err := policy.ParseQueue(facts(vh.Name, d), amqp.Table(d.Arguments))
-	if err != nil {
-		return queue.NoRules
-	}
-	settings, _ = vh.topology.policies.EffectiveQueue(d.Name, settings)
+	settings, _ := vh.topology.policies.EffectiveQueue(d.Name, vh.settingsOf(d))
 	return rules(&settings)
 }
+
+// settingsOf returns what a queue's arguments ask for.
+func (vh *VHost) settingsOf(d *queue.Declaration) policy.Settings {
+	settings, err := policy.ParseQueue(facts(vh.Name, d), amqp.Table(d.Arguments))
+	if err != nil {
+		return policy.Defaults(policy.Classic) // an older millrace let them pass
+	}
+	return settings
+}
+
+// quorumMaxPriority is the highest priority of messages in a quorum queue (PRIO-03).
+const quorumMaxPriority = 31
 
 // rules are the settings as a queue understands them.
 func rules(s *policy.Settings) queue.Rules {
@@ -70,13 +78,16 @@ func rules(s *policy.Settings) queue.Rules {
 	}
 	r.MaxLength, r.MaxBytes = s.MaxLength, s.MaxLengthBytes
 	r.Rejects = s.Overflow.Value == policy.RejectPublish || s.Overflow.Value == policy.RejectPublishDLX
+	r.DropsLowest = s.Overflow.Value == policy.DropLowestPriority
 	r.LettersRejected = s.Overflow.Value == policy.RejectPublishDLX
 	r.DeadLetters = s.DeadLetterExchange.OK
 	r.DeadLetterExchange = s.DeadLetterExchange.Value
 	r.DeadLetterKey, r.DeadLetterKeySet = s.DeadLetterRoutingKey.Value, s.DeadLetterRoutingKey.OK
 	r.SingleActive = s.SingleActiveConsumer
+	r.MaxPriority = s.MaxPriority
 	if s.Type == policy.Quorum {
 		r.CountsReturns, r.DeliveryLimit = true, s.DeliveryLimit.Value
+		r.MaxPriority = quorumMaxPriority
 		// DLX-11; a queue that gives up its oldest cannot insist.
 		r.LettersSurely = s.DeadLetterStrategy.Value == policy.AtLeastOnce && r.Rejects
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 	"github.com/millrace-mq/millrace/wal"
 )
@@ -77,16 +78,16 @@ func (vh *VHost) applyDeclareQueue(c *change, lsn segment.LSN) error {
 	if _, ok := vh.topology.router.Queue(d.Name); ok {
 		return nil // told again by a catalogue or a replay
 	}
-	entries, err := vh.broker.entries(d.ID)
+	d.Quorum = vh.settingsOf(&d).Type == policy.Quorum
+	q, err := vh.broker.newQueue(d, vh.state.agenda)
 	if err != nil {
 		return err
 	}
-	if entries.Horizon() == 0 {
-		entries.SetHorizon(c.horizon)
-	}
 	vh.state.Lock()
 	defer vh.unlockState()
-	q := queue.New(d, entries, vh.state.agenda)
+	if q.Horizon() == 0 {
+		q.ReplayHorizon(c.horizon)
+	}
 	// The time is only for the queue's own life, which a restart begins anew: nothing of it is recovered.
 	q.SetRules(vh.rulesOf(&d), time.Now().UnixMilli())
 	vh.state.byID[d.ID] = q

@@ -3,7 +3,6 @@ package queue
 import (
 	"slices"
 
-	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
 )
 
@@ -16,9 +15,10 @@ type Delivery struct {
 	Consumer    *Consumer
 	Tag         Tag
 	LSN         segment.LSN
-	Size        uint32 // of the body, in bytes
+	Size        uint32  // of the body, in bytes
+	Remaining   uint32  // ready messages left in the queue; of a basic.get only (Consumer is nil)
+	Returns     Returns // where they are counted (QQ-02)
 	Redelivered bool
-	Remaining   int // ready messages left in the queue; of a basic.get only (Consumer is nil)
 }
 
 // Outlet is a connection as a queue sees it. Both methods are called with the state lock held: they
@@ -39,6 +39,7 @@ const (
 	Acked    Outcome = iota // done with it
 	Rejected                // not wanted, not to be tried again (ACK-05)
 	Returned                // back to the queue (ACK-04)
+	Failed                  // back to the queue too, but counts as a failure (QQ-04)
 	Lost                    // it could not be read from the log, so nobody will ever get it
 )
 
@@ -78,13 +79,12 @@ func (ch *Channel) Outlet() Outlet { return ch.outlet }
 
 // unsettled is a delivery whose outcome is not known yet.
 type unsettled struct {
-	tag       Tag
-	queue     *Queue // nil: settled, waits for its predecessors to leave the deque
-	consumer  *Consumer
-	position  index.Position
-	lsn       segment.LSN
-	transient bool
-	reserved  bool // settled by a transaction that is not committed yet
+	tag      Tag
+	queue    *Queue // nil: settled, waits for its predecessors to leave the deque
+	consumer *Consumer
+	entry    entry
+	since    int64 // when it was handed out, in ms
+	reserved bool  // settled by a transaction that is not committed yet
 }
 
 // outstanding reports whether the delivery can be settled.
@@ -143,21 +143,21 @@ func (ch *Channel) Close() {
 	for len(ch.consumers) > 0 {
 		ch.consumers[0].Cancel()
 	}
-	ch.Recover()
+	_ = ch.Settle(0, true, Failed) // everything is never unknown
 }
 
 // conclude applies the outcome and gives the credit back. logged says that the log knows already.
 func (ch *Channel) conclude(u *unsettled, o Outcome, logged bool) {
 	q, c := u.queue, u.consumer
 	switch {
-	case o == Returned:
-		q.requeue(u.position)
+	case o == Returned || o == Failed:
+		q.requeue(u.entry, o == Failed)
 	case o == Rejected && q.rules.DeadLetters:
-		q.die(u.position, u.lsn, u.transient, CauseRejected)
+		q.die(u.entry, CauseRejected)
 	case logged:
-		q.forget(u.position)
+		q.forget(u.entry)
 	default:
-		q.settle(u.position, u.lsn, u.transient, o.reason())
+		q.settle(u.entry, o.reason())
 	}
 	u.queue, u.consumer = nil, nil
 	ch.held.live--

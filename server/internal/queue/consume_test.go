@@ -248,7 +248,7 @@ func TestGetIsNotHeldBackByRoomAndTellsWhatRemains(t *testing.T) { // CONS-11
 			t.Fatalf("get: %v, %v", found, err)
 		}
 		d := out.take()[0]
-		if d.Tag != queue.Tag(i+1) || d.Remaining != 2-i || d.Consumer != nil || d.Channel != ch || d.Size != uint32(i+1) {
+		if d.Tag != queue.Tag(i+1) || d.Remaining != uint32(2-i) || d.Consumer != nil || d.Channel != ch || d.Size != uint32(i+1) {
 			t.Errorf("delivery %d: %+v", i, d)
 		}
 	}

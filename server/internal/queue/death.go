@@ -14,15 +14,15 @@ type Death struct {
 	Queue    *Queue
 	LSN      segment.LSN
 	Cause    Cause
-	position index.Position
+	entry    entry
 	deadline int64 // of one that is due
 }
 
 // Bury makes the dead message leave its queue. The log knows it to be gone.
-func (d *Death) Bury() { d.Queue.forget(d.position) }
+func (d *Death) Bury() { d.Queue.forget(d.entry) }
 
 // Drop makes the dead message leave its queue when nobody wants it after all.
-func (d *Death) Drop() { d.Queue.settle(d.position, d.LSN, false, d.Cause.reason()) }
+func (d *Death) Drop() { d.Queue.settle(d.entry, d.Cause.reason()) }
 
 // reason is what the log says of an entry that left its queue so.
 func (c Cause) reason() segment.SettleReason {
@@ -36,13 +36,13 @@ func (c Cause) reason() segment.SettleReason {
 }
 
 // die gives up a message that is in flight.
-func (q *Queue) die(p index.Position, lsn segment.LSN, transient bool, cause Cause) {
+func (q *Queue) die(e entry, cause Cause) {
 	switch {
 	case q.deleted:
 	case q.rules.DeadLetters:
-		q.agenda.deaths = append(q.agenda.deaths, Death{Queue: q, LSN: lsn, Cause: cause, position: p})
+		q.agenda.deaths = append(q.agenda.deaths, Death{Queue: q, LSN: e.lsn, Cause: cause, entry: e})
 	default:
-		q.settle(p, lsn, transient, cause.reason())
+		q.settle(e, cause.reason())
 	}
 }
 
@@ -52,25 +52,23 @@ func (q *Queue) expire(now int64) {
 		q.release(now)
 		return
 	}
-	for {
-		e, ok := q.entries.Due(now)
-		if !ok {
-			return
+	for l := range q.lanes.each {
+		for e, ok := l.Due(now); ok; e, ok = l.Due(now) {
+			q.die(l.entry(&e), CauseExpired)
 		}
-		q.die(e.Position, e.LSN, e.Transient, CauseExpired)
 	}
 }
 
 // release lets the messages go on whose delay is over, in the order in which they are due.
 func (q *Queue) release(now int64) {
-	deaths := q.agenda.deaths
+	deaths, l := q.agenda.deaths, &q.lanes.base // without priorities
 	first := len(deaths)
 	for {
-		e, ok := q.entries.Due(now)
+		e, ok := l.Due(now)
 		if !ok {
 			break
 		}
-		deaths = append(deaths, Death{Queue: q, LSN: e.LSN, Cause: CauseDue, position: e.Position, deadline: e.Deadline})
+		deaths = append(deaths, Death{Queue: q, LSN: e.LSN, Cause: CauseDue, entry: l.entry(&e), deadline: e.Deadline})
 	}
 	slices.SortStableFunc(deaths[first:], func(a, b Death) int { return cmp.Compare(a.deadline, b.deadline) })
 	q.agenda.deaths = deaths
@@ -80,38 +78,44 @@ func (q *Queue) release(now int64) {
 func (q *Queue) Remembered() []segment.LSN {
 	var lsns []segment.LSN
 	var taken []index.Position
-	for e, ok := q.entries.Next(); ok; e, ok = q.entries.Next() {
+	l := &q.lanes.base // without priorities
+	for e, ok := l.Next(); ok; e, ok = l.Next() {
 		lsns, taken = append(lsns, e.LSN), append(taken, e.Position)
 	}
 	for _, p := range taken {
-		q.entries.Requeue(p)
+		l.Requeue(p)
 	}
 	return lsns
 }
 
-// shorten gives up the oldest ready messages until the queue is within its limits (LEN-02).
+// shorten gives up ready messages until the queue is within its limits: those that would be delivered next
+// (LEN-02), or the oldest of those that would be delivered last.
 func (q *Queue) shorten() {
 	for q.beyondLimits() {
-		e, ok := q.entries.Next()
+		l := q.lanes.first()
+		if q.rules.DropsLowest {
+			l = q.lanes.last()
+		}
+		e, ok := l.Next()
 		if !ok {
 			return
 		}
-		q.die(e.Position, e.LSN, e.Transient, CauseMaxLength)
+		q.die(l.entry(&e), CauseMaxLength)
 	}
 }
 
 func (q *Queue) beyondLimits() bool {
 	r := &q.rules
-	return q.entries.Ready() > 0 &&
-		(r.MaxLength >= 0 && int64(q.entries.Ready()) > r.MaxLength || r.MaxBytes >= 0 && q.entries.ReadyBytes() > r.MaxBytes)
+	return q.lanes.ready() > 0 &&
+		(r.MaxLength >= 0 && int64(q.lanes.ready()) > r.MaxLength || r.MaxBytes >= 0 && q.lanes.readyBytes() > r.MaxBytes)
 }
 
 // Full reports whether a queue that rejects has no room, with so many more messages and bytes on their
 // way (LEN-03).
 func (q *Queue) Full(messages int, bytes int64) bool {
 	r := &q.rules
-	return r.Rejects && (r.MaxLength >= 0 && int64(q.entries.Ready()+messages) >= r.MaxLength ||
-		r.MaxBytes >= 0 && q.entries.ReadyBytes()+bytes >= r.MaxBytes)
+	return r.Rejects && (r.MaxLength >= 0 && int64(q.lanes.ready()+messages) >= r.MaxLength ||
+		r.MaxBytes >= 0 && q.lanes.readyBytes()+bytes >= r.MaxBytes)
 }
 
 // SetRules changes what the queue does with its messages. now is in milliseconds.
@@ -140,7 +144,7 @@ func (q *Queue) Use(now int64) {
 
 // nextTime is when the queue wants to be looked at again, 0 for never.
 func (q *Queue) nextTime() int64 {
-	at, ok := q.entries.NextDeadline()
+	at, ok := q.lanes.nextDeadline()
 	if !ok {
 		at = 0
 	}

@@ -54,7 +54,7 @@ func (f *fixture) queue(d queue.Declaration) *queue.Queue {
 	}
 	q := queue.New(d, f.store.NewQueue(d.ID), f.agenda)
 	f.Cleanup(func() {
-		for _, err := range q.Entries().Check() {
+		for _, err := range check(q) {
 			f.Errorf("index of queue %s: %v", q.Name, err)
 		}
 	})
@@ -218,4 +218,12 @@ func wantCounts(t testing.TB, q *queue.Queue, ready, unsettled int) {
 	if q.Ready() != ready || q.Unsettled() != unsettled {
 		t.Errorf("queue %s: %d ready, %d unsettled; want %d, %d", q.Name, q.Ready(), q.Unsettled(), ready, unsettled)
 	}
+}
+
+// check looks for faults in all of a queue's indexes.
+func check(q *queue.Queue) (faults []error) {
+	for level := range q.Levels() {
+		faults = append(faults, level.Check()...)
+	}
+	return faults
 }

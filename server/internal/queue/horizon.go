@@ -3,7 +3,6 @@ package queue
 import (
 	"sync/atomic"
 
-	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
 )
 
@@ -15,16 +14,22 @@ import (
 // by horizonLead; when the last consumer leaves, it falls back to what has really been handed out.
 //
 // Only the broker's journal writer writes horizons, so their order in the log is the order of the
-// decisions here. A fall takes effect here before it is written, a rise only after.
+// decisions here. A fall takes effect here before it is written, a rise only after. The index is told of
+// both when they are decided: a checkpoint that falls between a rise's record and its taking effect may be
+// all that a recovery looks at.
+//
+// A queue with several lanes has one horizon in the log and one for each lane here. A rise holds for all of
+// them, but falls are to what each has handed out: a lane of a low priority may not have been reached at
+// all where another is at its end.
 type horizon struct {
 	// logged is what the log holds. Written under its append lock, so that the catalogue of a new segment,
 	// made under the same lock, agrees with the records before it.
 	logged atomic.Uint64
 
-	at      segment.LSN // in the log, or lowered and about to be
-	reached segment.LSN // the highest LSN handed out
-	wanted  bool        // deliveries wait for a rise
-	falls   bool        // nobody is left to deliver to
+	at     segment.LSN // in the log, or lowered and about to be
+	stored segment.LSN // what the index has been told: at, or what it is about to rise to
+	wanted bool        // deliveries wait for a rise
+	falls  bool        // nobody is left to deliver to
 }
 
 // horizonLead is how far, in records of the log, the horizon runs ahead of a backlog's consumer: that
@@ -35,28 +40,57 @@ const horizonLead = 1 << 20
 // openHorizon covers all that may ever come.
 const openHorizon = ^segment.LSN(0)
 
-// recovered takes the horizon that the log had. An open one has done its work by now (the entries are
+// horizonRecovered takes the horizon that the log had. An open one has done its work by now (the entries are
 // marked), so what counts from here on is the entries that there are.
-func (h *horizon) recovered(entries *index.Queue) {
-	h.at = min(entries.Horizon(), entries.Last())
-	h.reached = h.at
+func (q *Queue) horizonRecovered() {
+	h := &q.horizon
+	h.at = 0
+	for l := range q.lanes.each {
+		l.at = min(l.Horizon(), l.Last())
+		l.reached = l.at
+		l.SetHorizon(l.at)
+		h.at = max(h.at, l.at)
+	}
+	h.stored = h.at
 	h.logged.Store(uint64(h.at))
-	entries.SetHorizon(h.at)
 }
 
-func (h *horizon) delivered(lsn segment.LSN) { h.reached = max(h.reached, lsn) }
+// Horizon is up to where messages may be handed out, as far as this start knows.
+func (q *Queue) Horizon() segment.LSN { return q.horizon.at }
 
-// admits reports whether the next entry may be handed out; if not, it asks the journal writer for a
-// rise, after which the queue is dispatched again.
-func (h *horizon) admits(q *Queue) bool {
-	if h.at >= q.entries.Last() {
+// ReplayHorizon takes over a horizon from the log.
+func (q *Queue) ReplayHorizon(at segment.LSN) {
+	q.horizon.at = at
+	q.storeHorizon(at)
+}
+
+// storeHorizon tells the index.
+func (q *Queue) storeHorizon(at segment.LSN) {
+	q.horizon.stored = at
+	for l := range q.lanes.each {
+		l.SetHorizon(at)
+	}
+}
+
+// reached is the highest LSN handed out.
+func (q *Queue) reached() (reached segment.LSN) {
+	for l := range q.lanes.each {
+		reached = max(reached, l.reached)
+	}
+	return reached
+}
+
+// admits reports whether the next entry of a lane may be handed out; if not, it asks the journal writer for
+// a rise, after which the queue is dispatched again.
+func (q *Queue) admits(l *lane) bool {
+	if l.at >= l.Last() {
 		return true
 	}
-	e, ok := q.entries.Peek()
-	if !ok || e.LSN <= h.at {
+	e, ok := l.Peek()
+	if !ok || e.LSN <= l.at {
 		return true
 	}
-	h.wanted = true
+	q.horizon.wanted = true
 	q.agenda.note(q)
 	return false
 }
@@ -70,18 +104,31 @@ func (q *Queue) NextHorizon() (segment.LSN, bool) {
 		return 0, false
 	case h.wanted:
 		h.wanted, h.falls = false, false
-		e, ok := q.entries.Peek()
-		if !ok || q.entries.Last()-e.LSN < horizonLead {
-			return openHorizon, true
-		}
-		return e.LSN + horizonLead, true
+		to := q.rise()
+		q.storeHorizon(to)
+		return to, true
 	case h.falls && q.consumers == 0:
 		h.falls = false
-		h.at = h.reached
-		q.entries.SetHorizon(h.at)
+		h.at = q.reached()
+		h.stored = h.at
+		for l := range q.lanes.each {
+			l.at = l.reached
+			l.SetHorizon(l.at)
+		}
 		return h.at, true
 	}
 	return 0, false
+}
+
+// rise is how far the horizon has to rise for the next delivery.
+func (q *Queue) rise() segment.LSN {
+	if l := q.lanes.first(); l != nil {
+		// Never below what the log has: other lanes may have been served up to there.
+		if e, ok := l.Peek(); ok && q.lanes.lastPushed()-e.LSN >= horizonLead {
+			return max(e.LSN+horizonLead, q.horizon.at+1)
+		}
+	}
+	return openHorizon
 }
 
 // HorizonLogged says, under the append lock, that the log holds the horizon.
@@ -92,7 +139,7 @@ func (q *Queue) LoggedHorizon() segment.LSN { return segment.LSN(q.horizon.logge
 
 // Rest lets the horizon fall to what has been handed out: nobody is left to deliver to.
 func (q *Queue) Rest() {
-	if q.Durable && q.horizon.at > q.horizon.reached {
+	if q.Durable && q.horizon.at > q.reached() {
 		q.horizon.falls = true
 		q.agenda.note(q)
 	}
@@ -100,10 +147,13 @@ func (q *Queue) Rest() {
 
 // RaiseHorizon says that the log holds the horizon; deliveries up to it may go out.
 func (q *Queue) RaiseHorizon(to segment.LSN) {
-	if q.deleted || to < q.horizon.at {
+	if q.deleted || to <= q.horizon.at { // it was a fall, which has taken effect
 		return
 	}
 	q.horizon.at = to
-	q.entries.SetHorizon(to)
+	for l := range q.lanes.each {
+		l.at = to
+	}
+	q.storeHorizon(to)
 	q.wake()
 }

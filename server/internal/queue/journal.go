@@ -20,17 +20,26 @@ type run struct {
 
 // add notes a settled entry and reports whether there is something to write. Transient entries need no
 // record (recovery drops them); one that continues a run is taken along, which keeps the run whole.
-func (j *journal) add(p index.Position, lsn segment.LSN, transient bool, reason segment.SettleReason) bool {
-	if n := len(j.runs); n > 0 && p == j.next && j.runs[n-1].reason == reason {
-		j.runs[n-1].To = lsn
-		j.next++
-		return true
+//
+// A range is one of records, in all lanes of the queue. So with one lane neighbours in it make a range,
+// whatever records of other queues lie between; with several only neighbours in the log do.
+func (j *journal) add(e entry, reason segment.SettleReason, lanes bool) bool {
+	if n := len(j.runs); n > 0 && j.runs[n-1].reason == reason {
+		follows := e.position == j.next
+		if lanes {
+			follows = e.lsn == j.runs[n-1].To+1
+		}
+		if follows {
+			j.runs[n-1].To = e.lsn
+			j.next = e.position + 1
+			return true
+		}
 	}
-	if transient {
+	if e.transient {
 		return len(j.runs) > 0
 	}
-	j.runs = append(j.runs, run{segment.Range{From: lsn, To: lsn}, reason})
-	j.next = p + 1
+	j.runs = append(j.runs, run{segment.Range{From: e.lsn, To: e.lsn}, reason})
+	j.next = e.position + 1
 	return true
 }
 

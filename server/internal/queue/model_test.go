@@ -277,7 +277,7 @@ func (m *model) checkJournal(t *rapid.T) {
 				t.Fatalf("%s: the log thinks that message %d is gone", q.real.Name, message.lsn)
 			}
 		}
-		if errs := q.real.Entries().Check(); len(errs) > 0 {
+		if errs := check(q.real); len(errs) > 0 {
 			t.Fatalf("%s: %v", q.real.Name, errors.Join(errs...))
 		}
 	}
@@ -376,7 +376,7 @@ func TestQueuesAgainstAModel(t *testing.T) {
 				if found {
 					d := all[0]
 					all = all[1:]
-					if d.LSN != message.lsn || d.Consumer != nil || d.Remaining != q.ready()-1 {
+					if d.LSN != message.lsn || d.Consumer != nil || d.Remaining != uint32(q.ready()-1) {
 						t.Fatalf("get %+v, want %+v", d, message)
 					}
 					m.hand(t, q, ch, nil, message, d, noAck)

@@ -32,6 +32,9 @@ type Declaration struct {
 	Exclusive  bool
 	// ServerNamed: the broker made the name.
 	ServerNamed bool
+	// Quorum: it is a quorum queue (chapter 21), which keeps every message, whatever its publisher says (QQ-09),
+	// and whose messages have the priorities of PRIO-03.
+	Quorum bool
 	// Owner is the declaring connection of an exclusive queue, nil otherwise.
 	Owner Owner
 	// Arguments are the decoded x-arguments, with the types they had on the wire.
@@ -42,8 +45,8 @@ type Declaration struct {
 type Queue struct {
 	Declaration
 
-	entries *index.Queue
-	agenda  *Agenda
+	lanes  lanes
+	agenda *Agenda
 
 	levels    []level   // the consumers, highest priority first
 	consumers int       // how many there are
@@ -66,34 +69,39 @@ type Queue struct {
 	scheduled, journaled bool // on the agenda's lists
 }
 
-// New makes a queue over its entries. Queues that do not survive a restart need no horizon and no
+// New makes a queue over its entries, those without a priority of their own; AddLevel may follow. Queues that do not survive a restart need no horizon and no
 // journal: nobody will ask the log about them. After a recovery, Recovered must follow.
 func New(d Declaration, entries *index.Queue, agenda *Agenda) *Queue {
-	q := &Queue{Declaration: d, entries: entries, agenda: agenda, rules: NoRules}
+	q := &Queue{Declaration: d, agenda: agenda, rules: NoRules}
+	q.horizon.at = entries.Horizon()
 	if !d.Durable {
 		q.horizon.at = openHorizon
 	}
+	q.horizon.stored = q.horizon.at
+	q.lanes.base = lane{Queue: entries, at: q.horizon.at}
 	return q
 }
 
 // Recovered makes a queue ready to serve when the log has been replayed: what was in flight is ready
 // again, what may have been handed out is marked so, transient messages are gone.
 func (q *Queue) Recovered() error {
-	q.entries.Recover(false)
-	if q.Durable {
-		q.horizon.recovered(q.entries)
+	for lane := range q.lanes.each {
+		lane.Recover(false)
 	}
-	return q.entries.Err()
+	if q.Durable {
+		q.horizonRecovered()
+	}
+	return q.lanes.err()
 }
 
-// Entries is the queue's index, for checkpoints and recovery.
-func (q *Queue) Entries() *index.Queue { return q.entries }
+// Err is the first failed read of the queue's index, after which it may hold back messages.
+func (q *Queue) Err() error { return q.lanes.err() }
 
 // Ready is the number of messages that wait for a consumer.
-func (q *Queue) Ready() int { return q.entries.Ready() }
+func (q *Queue) Ready() int { return q.lanes.ready() }
 
 // Unsettled is the number of messages that consumers hold.
-func (q *Queue) Unsettled() int { return q.entries.InFlight() }
+func (q *Queue) Unsettled() int { return q.lanes.inFlight() }
 
 // Consumers is the number of subscriptions.
 func (q *Queue) Consumers() int { return q.consumers }
@@ -106,6 +114,9 @@ type Message struct {
 	LSN       segment.LSN
 	Size      uint32 // of the body, in bytes
 	Transient bool
+	// Priority is what its publisher says, and counts if Prioritized.
+	Priority    uint8
+	Prioritized bool
 	// Time is when it entered the queue, Expiration how long its publisher lets it wait, negative for ever;
 	// both in milliseconds.
 	Time, Expiration int64
@@ -118,8 +129,9 @@ func (q *Queue) Push(m Message) {
 	if q.deleted {
 		return
 	}
-	item := index.Item{LSN: m.LSN, Size: m.Size, Transient: m.Transient, Deadline: q.deadline(&m)}
-	q.entries.Push(item)
+	transient := m.Transient && !q.Quorum && q.rules.Keeps != ForLater
+	item := index.Item{LSN: m.LSN, Size: m.Size, Transient: transient, Deadline: q.deadline(&m)}
+	q.lane(&m).Push(item)
 	if item.Deadline != 0 || q.rules.limited() || q.consumers > 0 && !q.stalled {
 		q.agenda.schedule(q)
 	}
@@ -147,34 +159,44 @@ func (q *Queue) deadline(m *Message) int64 {
 // returns false when the queue is empty.
 func (q *Queue) Take(ch *Channel, noAck bool, now int64) (bool, error) {
 	q.Use(now)
-	if q.entries.Ready() == 0 {
-		return false, nil
+	l, e, err := q.next(now)
+	if l == nil {
+		return false, err
 	}
-	if !q.horizon.admits(q) {
-		return false, ErrBehindHorizon
-	}
-	e, ok := q.next(now)
-	if !ok {
-		return false, q.entries.Err()
-	}
-	tag := q.hand(ch, nil, e, noAck)
-	ch.outlet.Deliver(Delivery{
-		Channel: ch, Tag: tag, LSN: e.LSN, Size: e.Size, Redelivered: e.Redelivered, Remaining: q.entries.Ready(),
-	})
+	tag := q.hand(ch, nil, l, &e, noAck, now)
+	d := delivery(ch, nil, tag, &e)
+	d.Remaining = uint32(q.lanes.ready())
+	ch.outlet.Deliver(d)
 	return true, nil
 }
 
 // Purge settles every ready message and returns how many there were (QUEUE-14).
 func (q *Queue) Purge() int {
-	n := q.entries.Purge(func(from, to segment.LSN) {
-		if q.Durable {
-			q.journal.addRange(from, to, segment.SettlePurge)
+	before := q.lanes.ready()
+	for lane := range q.lanes.each {
+		if q.lanes.more != nil && q.lanes.inFlight() > 0 {
+			q.purgeSingly(lane)
+			continue
 		}
-	})
+		lane.Purge(func(from, to segment.LSN) {
+			if q.Durable {
+				q.journal.addRange(from, to, segment.SettlePurge)
+			}
+		})
+	}
+	n := before - q.lanes.ready()
 	if n > 0 && q.Durable {
 		q.agenda.note(q)
 	}
 	return n
+}
+
+// purgeSingly purges a lane message by message: the ranges that its index would give are free of its own
+// messages in flight, but not of those of other lanes.
+func (q *Queue) purgeSingly(l *lane) {
+	for e, ok := l.Next(); ok; e, ok = l.Next() {
+		q.settle(l.entry(&e), segment.SettlePurge)
+	}
 }
 
 // Delete ends the queue: its consumers are removed and returned, its entries are forgotten, what is
@@ -212,8 +234,8 @@ func (q *Queue) deliver(now int64) {
 }
 
 func (q *Queue) handOut(now int64) {
-	for q.consumers > 0 && q.entries.Ready() > 0 {
-		if !q.horizon.admits(q) {
+	for q.consumers > 0 {
+		if l := q.lanes.first(); l == nil || !q.admits(l) {
 			return // before a consumer's turn is taken
 		}
 		c := q.pick()
@@ -221,74 +243,88 @@ func (q *Queue) handOut(now int64) {
 			q.stalled = true
 			return
 		}
-		e, ok := q.next(now)
-		if !ok {
+		l, e, _ := q.next(now)
+		if l == nil {
 			return
 		}
-		tag := q.hand(c.Channel, c, e, c.NoAck)
-		c.Channel.outlet.Deliver(Delivery{
-			Channel: c.Channel, Consumer: c, Tag: tag, LSN: e.LSN, Size: e.Size, Redelivered: e.Redelivered,
-		})
+		tag := q.hand(c.Channel, c, l, &e, c.NoAck, now)
+		c.Channel.outlet.Deliver(delivery(c.Channel, c, tag, &e))
 	}
 }
 
-// next takes the next message that may be handed out; those whose time is over are given up (TTL-03).
-func (q *Queue) next(now int64) (index.Entry, bool) {
+// next takes the next message that may be handed out, and its lane; those whose time is over are given up
+// (TTL-03). Without one the lane is nil.
+func (q *Queue) next(now int64) (*lane, index.Entry, error) {
 	for {
-		e, ok := q.entries.Next()
+		l := q.lanes.first()
+		if l == nil {
+			return nil, index.Entry{}, nil
+		}
+		if !q.admits(l) { // asked for each: another may have been given up before it
+			return nil, index.Entry{}, ErrBehindHorizon
+		}
+		e, ok := l.Next()
 		switch {
 		case !ok:
-			return e, false
+			return nil, e, l.Err()
 		case e.Deadline != 0 && e.Deadline < now:
-			q.die(e.Position, e.LSN, e.Transient, CauseExpired)
-		case q.rules.DeliveryLimit >= 0 && int64(e.Returns) > q.rules.DeliveryLimit:
-			q.die(e.Position, e.LSN, e.Transient, CauseDeliveryLimit)
+			q.die(l.entry(&e), CauseExpired)
+		case q.rules.DeliveryLimit >= 0 && failures(e.Returns) > q.rules.DeliveryLimit:
+			q.die(l.entry(&e), CauseDeliveryLimit)
 		default:
-			return e, true
+			return l, e, nil
 		}
 	}
+}
+
+func delivery(ch *Channel, c *Consumer, tag Tag, e *index.Entry) Delivery {
+	return Delivery{Channel: ch, Consumer: c, Tag: tag, LSN: e.LSN, Size: e.Size, Returns: Returns(e.Returns), Redelivered: e.Redelivered}
 }
 
 // hand gives the entry to a channel: a tag, and unless it is settled by being sent, a place among the
 // channel's unsettled deliveries.
-func (q *Queue) hand(ch *Channel, c *Consumer, e index.Entry, noAck bool) Tag {
-	q.horizon.delivered(e.LSN)
+func (q *Queue) hand(ch *Channel, c *Consumer, l *lane, e *index.Entry, noAck bool, now int64) Tag {
+	l.reached = max(l.reached, e.LSN)
 	tag := ch.NextTag()
 	if noAck {
-		q.settle(e.Position, e.LSN, e.Transient, segment.SettleNoAck)
+		q.settle(l.entry(e), segment.SettleNoAck)
 		return tag
 	}
-	ch.hold(unsettled{tag: tag, queue: q, consumer: c, position: e.Position, lsn: e.LSN, transient: e.Transient})
+	ch.hold(unsettled{tag: tag, queue: q, consumer: c, entry: l.entry(e), since: now})
 	return tag
 }
 
 // settle removes an entry for good and notes it for the log.
-func (q *Queue) settle(p index.Position, lsn segment.LSN, transient bool, reason segment.SettleReason) {
-	if q.deleted || !q.entries.Settle(p) || !q.Durable {
+func (q *Queue) settle(e entry, reason segment.SettleReason) {
+	if q.deleted || !q.lanes.of(e.level).Settle(e.position) || !q.Durable {
 		return
 	}
-	if q.journal.add(p, lsn, transient, reason) {
+	if q.journal.add(e, reason, q.lanes.more != nil) {
 		q.agenda.note(q)
 	}
 }
 
 // forget removes an entry for good that the log knows to be gone.
-func (q *Queue) forget(p index.Position) {
+func (q *Queue) forget(e entry) {
 	if !q.deleted {
-		q.entries.Settle(p)
+		q.lanes.of(e.level).Settle(e.position)
 	}
 }
 
 // requeue returns an entry to its original position (ACK-04).
-func (q *Queue) requeue(p index.Position) {
+func (q *Queue) requeue(e entry, failed bool) {
 	if q.deleted {
 		return
 	}
+	lane := q.lanes.of(e.level)
 	if q.rules.CountsReturns {
-		q.entries.RequeueCounted(p)
-	} else {
-		q.entries.Requeue(p)
+		returns := lane.CountReturn(e.position, countReturn(failed))
+		if limit := q.rules.DeliveryLimit; failed && limit >= 0 && failures(returns) > limit { // QQ-03
+			q.die(e, CauseDeliveryLimit)
+			return
+		}
 	}
+	lane.Requeue(e.position)
 	q.agenda.schedule(q) // it may have to expire, or be one too many (ACK-08)
 	q.wake()
 }
@@ -296,7 +332,7 @@ func (q *Queue) requeue(p index.Position) {
 // wake says that a consumer may be able to take a message again.
 func (q *Queue) wake() {
 	q.stalled = false
-	if q.consumers > 0 && q.entries.Ready() > 0 {
+	if q.consumers > 0 && q.lanes.first() != nil {
 		q.agenda.schedule(q)
 	}
 }

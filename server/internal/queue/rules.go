@@ -11,6 +11,8 @@ type Rules struct {
 	MaxLength, MaxBytes int64
 	// Rejects: a full queue takes no message more, instead of giving up its oldest (LEN-03).
 	Rejects bool
+	// DropsLowest: what a queue gives up beyond its limits is of the lowest priority, not the highest.
+	DropsLowest bool
 	// LettersRejected: what a full queue does not take is a dead letter of it (LEN-04).
 	LettersRejected bool
 	// DeadLetters: messages that die are wanted elsewhere, at an exchange, with their own routing keys unless
@@ -20,9 +22,11 @@ type Rules struct {
 	DeadLetterKeySet                  bool
 	// LettersSurely: a dead letter that nobody takes stays until somebody does (DLX-11).
 	LettersSurely bool
-	// DeliveryLimit is how often a message may come back; negative is without end (QQ-03).
+	// DeliveryLimit is how often a delivery may fail; negative is without end (QQ-03).
 	DeliveryLimit int64
-	// CountsReturns: each return of a message is counted (QQ-04).
+	// MaxPriority is the highest priority that messages can have, 0 if they have none (PRIO-01).
+	MaxPriority uint8
+	// CountsReturns: each return of a message is counted (QQ-02).
 	CountsReturns bool
 	// SingleActive: one consumer at a time gets all messages (SAC-01).
 	SingleActive bool

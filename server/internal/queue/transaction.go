@@ -21,13 +21,13 @@ func (ch *Channel) Reserve(tag Tag, multiple bool, o Outcome) error {
 func (ch *Channel) Reserved(yield func(q *Queue, reason segment.SettleReason, lsn segment.LSN)) {
 	for _, r := range ch.reserved {
 		u := ch.held.reserved(r.tag)
-		if r.outcome == Returned || u.transient || !u.queue.Durable || u.queue.deleted {
+		if r.outcome == Returned || r.outcome == Failed || u.entry.transient || !u.queue.Durable || u.queue.deleted {
 			continue
 		}
 		if r.outcome == Rejected && u.queue.rules.DeadLetters {
 			continue // it leaves with its transfer
 		}
-		yield(u.queue, r.outcome.reason(), u.lsn)
+		yield(u.queue, r.outcome.reason(), u.entry.lsn)
 	}
 }
 

@@ -134,10 +134,10 @@ func (ch *channel) handle(f amqp.Frame) error {
 	}
 	switch m := m.(type) {
 	case *amqp.BasicNack:
-		ch.Settle(m.ID(), queue.Tag(m.DeliveryTag), m.Multiple, outcome(m.Requeue))
+		ch.Settle(m.ID(), queue.Tag(m.DeliveryTag), m.Multiple, outcome(m.Requeue, queue.Returned))
 		return nil
 	case *amqp.BasicReject:
-		ch.Settle(m.ID(), queue.Tag(m.DeliveryTag), false, outcome(m.Requeue))
+		ch.Settle(m.ID(), queue.Tag(m.DeliveryTag), false, outcome(m.Requeue, queue.Failed))
 		return nil
 	}
 	// All others see what was staged before them, and are answered in order (CHAN-05).
@@ -150,9 +150,11 @@ func (ch *channel) handle(f amqp.Frame) error {
 	return ch.method(m)
 }
 
-func outcome(requeue bool) queue.Outcome {
+// outcome is what a client says that does not acknowledge: whether the message shall come back, and whether
+// that is a failure (QQ-04).
+func outcome(requeue bool, returned queue.Outcome) queue.Outcome {
 	if requeue {
-		return queue.Returned
+		return returned
 	}
 	return queue.Rejected
 }
