@@ -28,21 +28,22 @@ var importTable = map[string]struct {
 	ours      []string
 	forbidden []string
 }{
-	"segment":                 {},
-	"router":                  {forbidden: []string{"os", "net", "sync", "context"}},
-	"server/amqp":             {forbidden: []string{"os", "net", "sync", "context"}},
-	"wal":                     {ours: []string{"segment"}, forbidden: []string{"net"}},
-	"index":                   {ours: []string{"segment"}, forbidden: []string{"net", "time"}},
-	"server/internal/queue":   {ours: []string{"index", "segment"}, forbidden: []string{"os", "net", "time", "sync", "context"}},
-	"server/internal/policy":  {ours: []string{"router", "server/amqp"}, forbidden: []string{"os", "net", "sync", "context"}},
-	"server/internal/access":  {ours: []string{"server/amqp"}, forbidden: []string{"os", "net", "context"}},
-	"server/internal/broker":  {ours: []string{"server/internal/queue", "server/internal/policy", "server/internal/access", "router", "index", "wal", "segment", "server/amqp"}, forbidden: []string{"net"}},
-	"server/internal/session": {ours: []string{"server/internal/broker", "server/internal/queue", "server/internal/access", "wal", "segment", "server/amqp"}, forbidden: []string{"os"}},
-	"server/internal/admin":   {ours: []string{"server/internal/broker", "server/internal/policy", "server/internal/access"}},
-	"server":                  {ours: []string{"server/internal/session", "server/internal/admin", "server/internal/broker", "wal", "segment"}},
-	"tools":                   {ours: []string{"wal", "index", "segment", "server/amqp"}},
-	"benchmarks":              {ours: []string{"wal", "index", "segment", "server/amqp"}},
-	"cmd/millrace":            {ours: []string{"server", "tools", "benchmarks", "wal"}},
+	"segment":                     {},
+	"router":                      {forbidden: []string{"os", "net", "sync", "context"}},
+	"server/amqp":                 {forbidden: []string{"os", "net", "sync", "context"}},
+	"wal":                         {ours: []string{"segment"}, forbidden: []string{"net"}},
+	"index":                       {ours: []string{"segment"}, forbidden: []string{"net", "time"}},
+	"server/internal/queue":       {ours: []string{"index", "segment"}, forbidden: []string{"os", "net", "time", "sync", "context"}},
+	"server/internal/policy":      {ours: []string{"router", "server/amqp"}, forbidden: []string{"os", "net", "sync", "context"}},
+	"server/internal/access":      {ours: []string{"server/amqp"}, forbidden: []string{"os", "net", "context"}},
+	"server/internal/definitions": {ours: []string{"server/internal/policy", "server/internal/access", "server/amqp"}, forbidden: []string{"os", "net", "time", "sync", "context"}},
+	"server/internal/broker":      {ours: []string{"server/internal/queue", "server/internal/definitions", "server/internal/policy", "server/internal/access", "router", "index", "wal", "segment", "server/amqp"}, forbidden: []string{"net"}},
+	"server/internal/session":     {ours: []string{"server/internal/broker", "server/internal/queue", "server/internal/access", "wal", "segment", "server/amqp"}, forbidden: []string{"os"}},
+	"server/internal/admin":       {ours: []string{"server/internal/broker", "server/internal/policy", "server/internal/access"}},
+	"server":                      {ours: []string{"server/internal/session", "server/internal/definitions", "server/internal/admin", "server/internal/broker", "wal", "segment"}},
+	"tools":                       {ours: []string{"wal", "index", "segment", "server/amqp"}},
+	"benchmarks":                  {ours: []string{"wal", "index", "segment", "server/amqp"}},
+	"cmd/millrace":                {ours: []string{"server", "tools", "benchmarks", "wal"}},
 }
 
 func TestPackagesImportOnlyWhatStandsBelowThem(t *testing.T) {

@@ -76,6 +76,12 @@ var keys = map[string]key{
 	"ha-promote-on-shutdown":        {everywhere, true, "", ignored},
 }
 
+// Known reports whether policies, or operator policies, can have a key.
+func Known(name string, operator bool) bool {
+	k, ok := keys[name]
+	return ok && (k.operator || !operator)
+}
+
 func setDeliveryLimit(s *Settings, n int64) { s.DeliveryLimit = some(n) }
 
 // invalidDefinition returns what is wrong with a definition, or nothing. As RabbitMQ does, it looks at the
@@ -89,11 +95,11 @@ func invalidDefinition(definition amqp.Table, operator bool) string {
 	unknown := amqp.Table{}
 	for _, name := range slices.Sorted(maps.Keys(definition)) {
 		value := definition[name]
-		k, ok := keys[name]
-		if !ok || operator && !k.operator {
+		if !Known(name, operator) {
 			unknown[name] = value
 			continue
 		}
+		k := keys[name]
 		if reason := k.set(&scratch, value); reason != "" {
 			return fmt.Sprintf("%s is not a valid %s", term(value), k.noun)
 		}
