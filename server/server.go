@@ -30,6 +30,9 @@ type Config struct {
 	CheckpointEvery time.Duration
 	// MaxMessageSize is the largest body accepted, in bytes.
 	MaxMessageSize int64
+	// Definitions is a file of users, permissions, policies and so on, in the JSON of RabbitMQ's definitions. What
+	// it says is brought about before clients are served. Empty is none.
+	Definitions string
 	// Repair goes on with a log whose files have damaged headers, and writes these anew.
 	Repair bool
 	// Heartbeat is the interval offered to clients.
@@ -70,11 +73,12 @@ const (
 
 // Server is a running server.
 type Server struct {
-	broker   *broker.Broker
-	listener net.Listener
-	session  session.Config
-	logger   *slog.Logger
-	stopper  session.Stopper
+	broker      *broker.Broker
+	listener    net.Listener
+	session     session.Config
+	logger      *slog.Logger
+	stopper     session.Stopper
+	definitions *definitionsFile // nil without one
 
 	mu struct {
 		sync.Mutex
@@ -93,6 +97,10 @@ func Open(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	file, defined, err := readDefinitions(cfg)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return nil, err
@@ -100,13 +108,20 @@ func Open(cfg Config) (*Server, error) {
 	b, err := broker.Open(broker.Config{
 		Data: cfg.Data, Sync: cfg.Sync, SegmentSize: cfg.SegmentSize, RetainBytes: cfg.RetainBytes,
 		RetainTime: cfg.RetainTime, CheckpointEvery: cfg.CheckpointEvery, Repair: cfg.Repair, Logger: cfg.Logger,
+		NoFirstStart: defined != nil && len(defined.Users) > 0, // AUTH-06
 	})
 	if err != nil {
 		listener.Close()
 		return nil, err
 	}
+	if defined != nil {
+		if err := file.apply(b, defined); err != nil {
+			listener.Close()
+			return nil, errors.Join(err, b.Close())
+		}
+	}
 	return &Server{
-		broker: b, listener: listener, logger: cfg.Logger,
+		broker: b, listener: listener, logger: cfg.Logger, definitions: file,
 		session: session.Config{
 			MaxMessageSize: uint64(cfg.MaxMessageSize), Heartbeat: cfg.Heartbeat, Version: cfg.Version, Logger: cfg.Logger,
 		}.WithDefaults(),

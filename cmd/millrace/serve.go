@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -23,6 +25,11 @@ func serve(ctx context.Context, args []string, _ io.Reader, out, errOut io.Write
 	if done {
 		return code
 	}
+	hangup := make(chan os.Signal, 1)
+	if cfg.Definitions != "" { // without them the signal ends the process, as it always does
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+	}
 	s, err := server.Open(cfg)
 	if err != nil {
 		fmt.Fprintf(errOut, "millrace serve: %s\n", oneLine(err))
@@ -31,17 +38,30 @@ func serve(ctx context.Context, args []string, _ io.Reader, out, errOut io.Write
 	fmt.Fprintln(out, startLine(s, cfg))
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
-	select {
-	case <-ctx.Done():
-		cfg.Logger.Info("stopping")
-	case err = <-served:
-	}
+	err = untilStopped(ctx, s, cfg.Logger, served, hangup)
 	if err := errors.Join(err, s.Shutdown()); err != nil {
 		fmt.Fprintf(errOut, "millrace serve: %s\n", oneLine(err))
 		return exitFailed
 	}
 	cfg.Logger.Info("stopped")
 	return exitOK
+}
+
+// untilStopped waits for the end, and meanwhile reads the definitions again whenever it is told to.
+func untilStopped(ctx context.Context, s *server.Server, logger *slog.Logger, served <-chan error, hangup <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			logger.Info("stopping")
+			return nil
+		case err := <-served:
+			return err
+		case <-hangup:
+			if err := s.ReloadDefinitions(); err != nil {
+				logger.Error("definitions not applied; what held before still holds", "error", oneLine(err))
+			}
+		}
+	}
 }
 
 // serveConfig turns flags into a configuration; done says that there is nothing more to do.
@@ -59,6 +79,7 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	checkpoint := flags.Duration("checkpoint-every", 5*time.Second, "limits what a restart has to replay")
 	flags.Var(&maxMessage, "max-message-size", "largest message accepted")
 	heartbeat := flags.Duration("heartbeat", time.Minute, "interval offered to clients")
+	definitions := flags.String("definitions", "", "file of users, permissions, policies, queues and so on to bring about, as RabbitMQ exports them; read again on SIGHUP")
 	repair := flags.Bool("repair", false, "go on with a log whose files have damaged headers, and write these anew")
 	level := flags.String("log-level", "info", "debug, info, warn or error")
 	flags.Usage = func() {}
@@ -78,7 +99,8 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	}
 	cfg = server.Config{
 		Data: *data, Listen: *listen, SegmentSize: int64(segmentSize), RetainBytes: int64(retainBytes), RetainTime: *retainTime,
-		CheckpointEvery: *checkpoint, MaxMessageSize: int64(maxMessage), Heartbeat: *heartbeat, Repair: *repair, Version: version,
+		CheckpointEvery: *checkpoint, MaxMessageSize: int64(maxMessage), Heartbeat: *heartbeat, Definitions: *definitions,
+		Repair: *repair, Version: version,
 	}
 	var errs []error
 	switch *sync {

@@ -21,6 +21,9 @@ func (b *Broker) StopLog() error { return b.log.Close() }
 // FirstInLog is the oldest record that the log still has.
 func (b *Broker) FirstInLog() segment.LSN { return b.log.First() }
 
+// LastInLog is the newest record.
+func (b *Broker) LastInLog() segment.LSN { return b.log.Last() }
+
 // Limits of what an outlet holds.
 const (
 	MaxOutletBytes    = maxOutletBytes

@@ -95,13 +95,8 @@ func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LS
 	if d.Exclusive {
 		declaration.Owner = c
 	}
-	settings, err := policy.ParseQueue(vh.wish(&declaration), d.Arguments)
-	if err != nil {
+	if err := vh.checkQueue(&declaration, vh.wish(&declaration)); err != nil {
 		return nil, 0, err
-	}
-	declaration.Arguments = vh.withDefaultType(d.Arguments, settings.Type)
-	if settings.Type == policy.Stream {
-		return nil, 0, amqp.Errorf(amqp.NotImplemented, amqp.QueueDeclareID, "stream queues are not available yet")
 	}
 	lsn, err := vh.commit(&change{op: declareQueue, queue: declaration})
 	if err != nil {
@@ -117,6 +112,20 @@ func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LS
 	return q, lsn, nil
 }
 
+// checkQueue refuses what a new queue cannot be, and notes the type that it has without having asked for it.
+// Errors are *amqp.Error.
+func (vh *VHost) checkQueue(d *queue.Declaration, wish policy.Queue) error {
+	settings, err := policy.ParseQueue(wish, amqp.Table(d.Arguments))
+	if err != nil {
+		return err
+	}
+	if settings.Type == policy.Stream {
+		return amqp.Errorf(amqp.NotImplemented, amqp.QueueDeclareID, "stream queues are not available yet")
+	}
+	d.Arguments = vh.withDefaultType(amqp.Table(d.Arguments), settings.Type)
+	return nil
+}
+
 // redeclare checks a declaration of a queue that exists (QUEUE-07, QUEUE-08, QUEUE-09).
 func (c *Client) redeclare(q *queue.Queue, d QueueDeclaration) error {
 	const method = amqp.QueueDeclareID
@@ -127,6 +136,12 @@ func (c *Client) redeclare(q *queue.Queue, d QueueDeclaration) error {
 	if d.Passive {
 		return nil
 	}
+	return vh.checkEquivalent(q, &queue.Declaration{Durable: d.Durable, AutoDelete: d.AutoDelete, Arguments: d.Arguments})
+}
+
+// checkEquivalent compares a queue with what a declaration says it should be (QUEUE-07, QUEUE-08). Errors are
+// *amqp.Error.
+func (vh *VHost) checkEquivalent(q *queue.Queue, d *queue.Declaration) error {
 	err := router.EquivalentFlag("durable", q.Durable, d.Durable)
 	if err == nil {
 		err = router.EquivalentFlag("auto_delete", q.AutoDelete, d.AutoDelete)
@@ -135,12 +150,12 @@ func (c *Client) redeclare(q *queue.Queue, d QueueDeclaration) error {
 		f := facts(vh.Name, &q.Declaration)
 		var now policy.Settings
 		if now, err = policy.ParseQueue(f, amqp.Table(q.Arguments)); err == nil {
-			err = policy.Equivalent(now.Type, amqp.Table(q.Arguments), vh.wish(&q.Declaration), d.Arguments)
+			err = policy.Equivalent(now.Type, amqp.Table(q.Arguments), vh.wish(&q.Declaration), amqp.Table(d.Arguments))
 		}
 	}
 	var mismatch router.Mismatch
 	if errors.As(err, &mismatch) {
-		return vh.inequivalent(method, "queue", q.Name, mismatch)
+		return vh.inequivalent(amqp.QueueDeclareID, "queue", q.Name, mismatch)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
@@ -24,8 +25,10 @@ func (vh *VHost) wish(d *queue.Declaration) policy.Queue {
 }
 
 // defaultType is the type of the host's queues that are declared without one (QUEUE-18).
-func (vh *VHost) defaultType() policy.Type {
-	v, _ := vh.broker.access.State().VHost(vh.Name)
+func (vh *VHost) defaultType() policy.Type { return defaultTypeIn(vh.broker.access.State(), vh.Name) }
+
+func defaultTypeIn(s *access.State, vhost string) policy.Type {
+	v, _ := s.VHost(vhost)
 	t, ok := policy.ParseType(v.DefaultQueueType)
 	if !ok {
 		return policy.Classic

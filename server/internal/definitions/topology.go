@@ -52,7 +52,7 @@ func (d *Definitions) readQueues(r *record) {
 		}
 		item.unique(seen, q.VHost, q.Name)
 		if item.sound() {
-			item.checkQueue(&q)
+			item.checkQueue(&q, d.defaultTypes(q.VHost))
 		}
 		d.Queues = append(d.Queues, q)
 	}
@@ -60,10 +60,29 @@ func (d *Definitions) readQueues(r *record) {
 
 const queueType = "x-queue-type"
 
-// checkQueue refuses what queue.declare would refuse. A fault of an argument is told where that stands, and the
-// others are looked at without it.
-func (r *record) checkQueue(q *Queue) {
+// defaultTypes are the types that queues of a virtual host may have without asking for one, as far as the file
+// tells: what it leaves open the broker may know.
+func (d *Definitions) defaultTypes(vhost string) []policy.Type {
+	for i := range d.VHosts {
+		if v := &d.VHosts[i]; v.Name == vhost && v.DefaultQueueType != nil {
+			t, _ := policy.ParseType(*v.DefaultQueueType)
+			return []policy.Type{t}
+		}
+	}
+	return []policy.Type{policy.Classic, policy.Quorum}
+}
+
+// checkQueue refuses what queue.declare would refuse for all of the types. A fault of an argument is told where
+// that stands, and the others are looked at without it.
+func (r *record) checkQueue(q *Queue, types []policy.Type) {
 	facts := policy.Queue{VHost: q.VHost, Name: q.Name, Durable: q.Durable, AutoDelete: q.AutoDelete}
+	for _, t := range types {
+		facts.DefaultType = t
+		if _, err := policy.ParseQueue(facts, q.Arguments); err == nil {
+			return
+		}
+	}
+	facts.DefaultType = types[0]
 	arguments := maps.Clone(q.Arguments)
 	for {
 		_, err := policy.ParseQueue(facts, arguments)
