@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/access"
+	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -20,13 +22,33 @@ func (c *Client) Consume(name string, consumer *queue.Consumer, started func()) 
 	if err != nil {
 		return err
 	}
+	if consumer.ConsumerRules, err = vh.consumerRules(q, consumer.Arguments); err != nil {
+		return err
+	}
 	vh.state.Lock()
 	defer vh.unlockState()
-	if err := q.Consume(consumer); err != nil {
-		return amqp.Errorf(amqp.AccessRefused, method, "queue '%s' in vhost '%s' in exclusive use", name, vh.Name) // CONS-04
+	switch err := q.Consume(consumer); {
+	case errors.Is(err, queue.ErrSharedLimit): // QOS-03
+		return amqp.Errorf(amqp.NotImplemented, method, "queue '%s' in vhost '%s' does not support global qos", name, vh.Name)
+	case err != nil: // CONS-04
+		return amqp.Errorf(amqp.AccessRefused, method, "queue '%s' in vhost '%s' in exclusive use", name, vh.Name)
 	}
 	started()
 	return nil
+}
+
+// consumerRules reads the arguments of a subscription (CONS-05). Errors are *amqp.Error.
+func (vh *VHost) consumerRules(q *queue.Queue, args map[string]any) (queue.ConsumerRules, error) {
+	settings := policy.Defaults(policy.Classic)
+	if q.Quorum {
+		settings.Type = policy.Quorum
+	}
+	said, err := policy.ParseConsumer(facts(vh.Name, &q.Declaration), settings, amqp.Table(args))
+	r := queue.ConsumerRules{Priority: said.Priority}
+	if said.Timeout.OK {
+		r.Patience = cmp.Or(said.Timeout.Value.Milliseconds(), -1)
+	}
+	return r, err
 }
 
 // CancelConsumer ends a subscription, and with it an auto-delete queue that has no other.
@@ -63,6 +85,10 @@ func (c *Client) Take(name string, ch *Channel, noAck bool) (found bool, err err
 		found, err := q.Take(ch.Channel, noAck, time.Now().UnixMilli())
 		vh.unlockState()
 		vh.topology.RUnlock()
+		if errors.Is(err, queue.ErrSingleActive) { // SAC-04
+			return false, amqp.Errorf(amqp.ResourceLocked, method, "cannot obtain access to locked queue '%s' in vhost '%s'. "+
+				"basic.get operations are not supported by quorum queues with single active consumer", name, vh.Name)
+		}
 		if !errors.Is(err, queue.ErrBehindHorizon) {
 			return found, err
 		}

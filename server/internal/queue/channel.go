@@ -65,7 +65,7 @@ type Channel struct {
 	consumers []*Consumer
 	held      deque
 	limit     int // of all consumers together; 0 is no limit (QOS-03)
-	consumed  int // held by consumers; basic.get does not count (QOS-04)
+	consumed  int // held by consumers that share it; basic.get does not count (QOS-04)
 	reserved  []reservation
 }
 
@@ -165,7 +165,9 @@ func (ch *Channel) conclude(u *unsettled, o Outcome, logged bool) {
 		return
 	}
 	c.unsettled--
-	ch.consumed--
+	if !q.Quorum {
+		ch.consumed--
+	}
 	if ch.limit > 0 && ch.consumed == ch.limit-1 {
 		ch.Resume() // the shared limit may have held back every consumer of the channel
 	} else if c.queue != nil {
@@ -183,7 +185,9 @@ func (ch *Channel) hold(u unsettled) {
 	ch.held.push(u)
 	if u.consumer != nil {
 		u.consumer.unsettled++
-		ch.consumed++
+		if !u.queue.Quorum {
+			ch.consumed++
+		}
 	}
 }
 

@@ -14,17 +14,26 @@ type Consumer struct {
 	Channel *Channel
 	// NoAck: a delivery is settled by being sent.
 	NoAck bool
-	// Exclusive: nobody else may consume.
+	// Exclusive: nobody else may consume. Quorum queues do not heed it (CONS-04).
 	Exclusive bool
 	// Limit is the most unsettled deliveries the consumer may hold; 0 is no limit (QOS-02).
 	Limit int
-	// Priority: consumers of a higher one are served first as long as one of them can take (CONS-08).
-	Priority int
 	// Arguments of basic.consume, decoded.
 	Arguments map[string]any
+	// ConsumerRules are what the arguments say.
+	ConsumerRules
 
 	queue     *Queue // nil once it is cancelled or its queue deleted
 	unsettled int
+}
+
+// ConsumerRules are what a subscription asks of its queue. The zero value asks nothing.
+type ConsumerRules struct {
+	// Priority: consumers of a higher one are served first as long as one of them can take (CONS-08).
+	Priority int
+	// Patience is how long a delivery may be unsettled, in milliseconds, instead of what the queue's rules say;
+	// negative is for ever, 0 what they say (CONS-12).
+	Patience int64
 }
 
 // Queue is the queue consumed from, nil once the subscription has ended.
@@ -39,10 +48,14 @@ type level struct {
 
 // Consume starts a subscription. The first delivery is made when the agenda is dispatched.
 func (q *Queue) Consume(c *Consumer) error {
-	if q.exclusive != nil || c.Exclusive && (q.consumers > 0 || q.rules.SingleActive) { // SAC-03
+	switch {
+	case q.Quorum:
+		if c.Channel.limit > 0 {
+			return ErrSharedLimit
+		}
+	case q.exclusive != nil || c.Exclusive && (q.consumers > 0 || q.rules.SingleActive): // SAC-03
 		return ErrExclusiveUse
-	}
-	if c.Exclusive {
+	case c.Exclusive:
 		q.exclusive = c
 	}
 	c.queue = q
@@ -53,7 +66,7 @@ func (q *Queue) Consume(c *Consumer) error {
 	q.levels[i].consumers = append(q.levels[i].consumers, c)
 	q.consumers++
 	if q.active == nil {
-		q.active = c // and stays so while it is there, whoever comes (SAC-02)
+		q.active = c // and stays so while it is there, whoever comes; but see pickActive (SAC-02)
 	}
 	c.Channel.consumers = append(c.Channel.consumers, c)
 	q.agenda.schedule(q)
@@ -110,10 +123,7 @@ func (c *Consumer) Cancel() {
 // nil if there is none (CONS-08).
 func (q *Queue) pick() *Consumer {
 	if q.rules.SingleActive {
-		if q.active.canTake() {
-			return q.active
-		}
-		return nil
+		return q.pickActive()
 	}
 	for i := range q.levels {
 		l := &q.levels[i]
@@ -131,15 +141,34 @@ func (q *Queue) pick() *Consumer {
 	return nil
 }
 
+// pickActive returns the one consumer if it can take a message. That of a quorum queue gives way to one of a
+// higher priority, when it has settled what it holds (SAC-02).
+func (q *Queue) pickActive() *Consumer {
+	if best := q.levels[0].consumers[0]; q.Quorum && best.Priority > q.active.Priority {
+		if q.active.unsettled > 0 {
+			return nil
+		}
+		q.active = best
+	}
+	if q.active.canTake() {
+		return q.active
+	}
+	return nil
+}
+
 func (c *Consumer) canTake() bool {
 	ch := c.Channel
 	if !c.NoAck {
 		if c.Limit > 0 && c.unsettled >= c.Limit {
 			return false
 		}
-		if ch.limit > 0 && ch.consumed >= ch.limit { // QOS-03: both limits must permit
+		if ch.limit > 0 && ch.consumed >= ch.limit && c.shares() { // QOS-03: both limits must permit
 			return false
 		}
 	}
 	return ch.outlet.Room()
 }
+
+// shares reports whether the limit that the channel's consumers share is for this one: it is not for those
+// of quorum queues (QOS-03).
+func (c *Consumer) shares() bool { return c.queue == nil || !c.queue.Quorum }

@@ -15,6 +15,10 @@ var (
 	ErrExclusiveUse = errors.New("queue in exclusive use")
 	// ErrUnknownTag: the delivery tag is not outstanding on the channel (ACK-02).
 	ErrUnknownTag = errors.New("unknown delivery tag")
+	// ErrSharedLimit: quorum queues know no limit that consumers share (QOS-03).
+	ErrSharedLimit = errors.New("queue does not support a shared limit")
+	// ErrSingleActive: basic.get goes past the one consumer of a quorum queue (SAC-04).
+	ErrSingleActive = errors.New("queue has a single active consumer")
 	// ErrBehindHorizon: the next entry may be handed out only after the log knows about it; try again
 	// when the broker has written the queue's horizon (see [Queue.NextHorizon]).
 	ErrBehindHorizon = errors.New("delivery horizon not yet in the log")
@@ -158,6 +162,9 @@ func (q *Queue) deadline(m *Message) int64 {
 // Take delivers the next ready message to a basic.get on ch, with what then remains ready (CONS-11). It
 // returns false when the queue is empty.
 func (q *Queue) Take(ch *Channel, noAck bool, now int64) (bool, error) {
+	if q.Quorum && q.rules.SingleActive {
+		return false, ErrSingleActive
+	}
 	q.Use(now)
 	l, e, err := q.next(now)
 	if l == nil {

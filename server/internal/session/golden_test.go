@@ -124,6 +124,40 @@ var transcripts = []struct {
 		p.expect(1, &amqp.TxRollbackOk{}, &amqp.TxCommitOk{})
 		p.get(1, "ledger")
 	}},
+	{"priorities", "Higher priorities first; what is returned keeps its place among its own.", func(_ *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.QueueDeclare{Queue: "urgent", Arguments: amqp.Table{"x-max-priority": int32(9)}})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "urgent"})
+		for i, priority := range []uint8{0, 9, 4, 9} {
+			p.publishAs(1, &amqp.BasicPublish{Keys: amqp.MakeKeys("", "urgent")}, amqp.Properties{Priority: priority}, string(rune('a'+i)))
+		}
+		p.get(1, "urgent")
+		p.get(1, "urgent")
+		p.send(1, &amqp.BasicReject{DeliveryTag: 1, Requeue: true}, &amqp.BasicConsume{Queue: "urgent", ConsumerTag: "c"})
+		p.expect(1, &amqp.BasicConsumeOk{ConsumerTag: "c"})
+		p.expectDeliveries(1, "c:3:b+", "c:4:c", "c:5:a")
+	}},
+	{"quorum", "A quorum queue tells how often a message failed, and gives it up when it failed too often.", func(_ *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.QueueDeclare{Queue: "dead"}, &amqp.QueueDeclare{Queue: "jobs", Durable: true, Arguments: amqp.Table{
+			"x-queue-type": "quorum", "x-delivery-limit": int32(1), "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead",
+		}})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "dead"}, &amqp.QueueDeclareOk{Queue: "jobs"})
+		p.publishAs(1, &amqp.BasicPublish{Keys: amqp.MakeKeys("", "jobs")}, amqp.Properties{Headers: amqp.Table{"tries": int32(1)}}, "job")
+		p.get(1, "jobs")
+		p.send(1, &amqp.BasicNack{DeliveryTag: 1, Requeue: true})
+		p.get(1, "jobs")
+		p.send(1, &amqp.BasicReject{DeliveryTag: 2, Requeue: true})
+		p.get(1, "jobs")
+		p.send(1, &amqp.BasicConsume{Queue: "dead", ConsumerTag: "undertaker", NoAck: true})
+		p.expect(1, &amqp.BasicConsumeOk{ConsumerTag: "undertaker"})
+		p.script.WriteString("# what comes now tells the time, and is not shown\n")
+		shown := p.script.String()
+		p.send(1, &amqp.BasicReject{DeliveryTag: 3, Requeue: true})
+		p.expectDeliveries(1, "undertaker:4:job")
+		p.script.Reset()
+		p.script.WriteString(shown)
+	}},
 	{"recover", "Everything unsettled is delivered again.", func(_ *server, p *peer) {
 		open(p)
 		p.send(1, &amqp.QueueDeclare{Queue: "again", Exclusive: true}, &amqp.BasicConsume{ConsumerTag: "c"})

@@ -37,13 +37,9 @@ func (ch *channel) basicConsume(m *amqp.BasicConsume) error {
 			return err
 		}
 	}
-	priority, err := ch.priority(name, m)
-	if err != nil {
-		return err
-	}
 	consumer := &queue.Consumer{
 		Tag: tag, Channel: ch.Channel.Channel, NoAck: m.NoAck, Exclusive: m.Exclusive,
-		Limit: ch.prefetch, Priority: priority, Arguments: m.Arguments,
+		Limit: ch.prefetch, Arguments: m.Arguments,
 	}
 	started := func() {
 		ch.replyUnless(m.NoWait, &amqp.BasicConsumeOk{ConsumerTag: tag}) // before the first delivery (CONS-02)
@@ -68,20 +64,6 @@ func (ch *channel) countConsumers() int {
 		}
 	}
 	return n
-}
-
-// priority takes the consumer's priority out of its arguments (CONS-05).
-func (ch *channel) priority(queue string, m *amqp.BasicConsume) (int, error) {
-	value, ok := m.Arguments["x-priority"]
-	if !ok {
-		return 0, nil
-	}
-	priority, ok := amqp.Int(value)
-	if !ok {
-		return 0, amqp.Errorf(amqp.PreconditionFailed, m.ID(), `invalid arg 'x-priority' for queue '%s' in vhost '%s': "expected integer, got %s"`,
-			queue, ch.conn.client.VHost().Name, amqp.TypeName(value))
-	}
-	return int(priority), nil
 }
 
 func (ch *channel) basicCancel(m *amqp.BasicCancel) error {

@@ -130,11 +130,15 @@ func (w *writer) delivery(d *queue.Delivery) {
 		w.buf = getOk.Append(w.buf)
 	}
 	w.buf = amqp.EndFrame(w.buf, start)
+	header := p.Header
+	if d.Returns > 0 {
+		header = withReturns(header, d.Returns)
+	}
 	if len(p.Body) < spliceFrom {
-		w.buf = amqp.AppendContent(w.buf, channel, p.Header, p.Body, w.conn.frameMax)
+		w.buf = amqp.AppendContent(w.buf, channel, header, p.Body, w.conn.frameMax)
 		return
 	}
-	w.buf = amqp.AppendFrame(w.buf, amqp.FrameHeader, channel, p.Header)
+	w.buf = amqp.AppendFrame(w.buf, amqp.FrameHeader, channel, header)
 	for limit, body := amqp.MaxBody(w.conn.frameMax), p.Body; len(body) > 0; {
 		n := min(len(body), limit)
 		w.buf = amqp.AppendFrameHead(w.buf, amqp.FrameBody, channel, n)
