@@ -29,6 +29,9 @@ var (
 type Batch struct {
 	// Durable says that somebody waits until the batch is synced.
 	Durable bool
+	// Vital says that the batch may take the file that the log keeps for when the disk is full: what it holds
+	// is small, and helps to make room or cannot be refused.
+	Vital bool
 
 	buf      []byte       // room for the batch header, then the records
 	records  []builtPlace // one a record
@@ -65,7 +68,7 @@ func (b *Batch) Reset() {
 	}
 	clear(b.sets)
 	b.buf, b.records, b.sets = b.buf[:0], b.records[:0], b.sets[:0]
-	b.Durable, b.open, b.err = false, 0, nil
+	b.Durable, b.Vital, b.open, b.err = false, false, 0, nil
 }
 
 // Len is the batch's length in bytes, with its header.

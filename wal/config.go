@@ -45,6 +45,10 @@ type Config struct {
 	RetainBytes int64
 	RetainTime  time.Duration
 
+	// KeepFree is how many bytes the log leaves free on its file system: with less it makes no new file, and
+	// is full when those that it has are used up.
+	KeepFree uint64
+
 	// Repair goes on with segments whose headers are damaged, and writes these anew. Without it Open refuses
 	// such a log.
 	Repair bool

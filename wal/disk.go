@@ -17,6 +17,8 @@ type Disk struct {
 	// Allocate gives an empty file size bytes of zeros that are on disk, so that later writes and
 	// syncs change no metadata.
 	Allocate func(file *os.File, size int64) error
+	// Free is how many bytes the file system of a folder has room for.
+	Free func(folder string) (uint64, error)
 }
 
 func (d Disk) withDefaults() Disk {
@@ -28,6 +30,9 @@ func (d Disk) withDefaults() Disk {
 	}
 	if d.Allocate == nil {
 		d.Allocate = allocate
+	}
+	if d.Free == nil {
+		d.Free = Free
 	}
 	return d
 }
@@ -76,6 +81,15 @@ func allocate(file *os.File, size int64) error {
 		}
 	}
 	return datasync(file)
+}
+
+// Free is how many bytes the file system of a folder has room for, for a process without privileges.
+func Free(folder string) (uint64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(folder, &stat); err != nil {
+		return 0, fmt.Errorf("statfs %s: %w", folder, err)
+	}
+	return stat.Bavail * uint64(stat.Bsize), nil
 }
 
 // isFull reports whether err says that the disk, or the user's share of it, has no room.

@@ -15,6 +15,12 @@
 // user at a time. Appends are ordered by one mutex, which is never held across a sync; an append that
 // needs a segment when no spare is ready waits for the keeper with the mutex open.
 //
+// # A full disk
+//
+// When no file can be made for the next segment, Append fails with ErrFull and nothing is written; the
+// same batch may be appended again when there is room. One spare is a reserve that only batches that are
+// vital may take: those that make room, and those that cannot be refused.
+//
 // # Files
 //
 //	00000000000000000001.seg                   a segment, named by its first record

@@ -4,20 +4,23 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/millrace-mq/millrace/segment"
 )
 
 const (
-	readySpares = 2 // kept ready for rotation
-	mostSpares  = 4 // with those waiting to be wiped; what Retire frees beyond is deleted
+	readyReserve = 1                // of them for batches that are vital, when the disk has no room for more
+	readySpares  = readyReserve + 2 // kept ready for rotation
+	mostSpares   = readySpares + 2  // with those waiting to be wiped; what Retire frees beyond is deleted
 )
 
 // keep is the keeper's goroutine: it makes spares and seals the segments that rotation left. Sealing
-// comes before the second spare: only sealed segments can be retired, and what is retired spares the
+// comes before the last spare: only sealed segments can be retired, and what is retired spares the
 // making of a spare.
 func (l *Log) keep() {
 	for {
-		l.makeSpares(1)
+		l.makeSpares(readyReserve + 1)
 		if l.sealNext() {
 			continue
 		}
@@ -108,9 +111,13 @@ func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, err
 		return nil, nil
 	}
 	if recycled == "" {
+		if err := l.leavesRoom(size); err != nil {
+			return discard(err)
+		}
 		if err := l.disk.Allocate(file, size); err != nil {
 			return discard(err)
 		}
+		l.made++
 	} else {
 		if info, err := file.Stat(); err != nil || info.Size() != size {
 			return discard(err)
@@ -124,6 +131,22 @@ func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, err
 		return discard(err)
 	}
 	return &spare{path: path, size: size, file: file, mapping: mapping}, nil
+}
+
+// leavesRoom reports, as a full disk does, that a file of size would leave less free than it should. The
+// first segment of a run and the reserve are made in any case: without them nothing can be drained.
+func (l *Log) leavesRoom(size int64) error {
+	if l.cfg.KeepFree == 0 || l.made <= readyReserve {
+		return nil
+	}
+	free, err := l.disk.Free(l.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if needed := l.cfg.KeepFree + uint64(size); free < needed {
+		return fmt.Errorf("%d bytes are free, %d needed: %w", free, needed, unix.ENOSPC)
+	}
+	return nil
 }
 
 // wipe makes a used file blank: without a header its batches are of no epoch. Its new name must be on

@@ -73,6 +73,7 @@ type Log struct {
 	syncer     sync.WaitGroup
 
 	syncerState syncerState // owned by the syncer's goroutine
+	made        int         // files allocated since Start; owned by the keeper's goroutine
 }
 
 // Open finds the segments in cfg.Dir, checks them and finds the end of the log by the tail rule. It

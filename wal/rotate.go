@@ -38,11 +38,15 @@ func (l *Log) rotateLocked(b *segment.Batch) error {
 	if need > size {
 		size = (need + segment.HeaderSize - 1) &^ (segment.HeaderSize - 1)
 	}
-	ready := l.takeSpareLocked(size)
+	reserve := readyReserve
+	if b == nil || b.Vital {
+		reserve = 0
+	}
+	ready := l.takeSpareLocked(size, reserve)
 	if ready == nil {
 		// The lock is open while we wait: what was appended meanwhile is not in the catalogue made above, so
 		// the caller looks at everything anew.
-		return l.awaitSpareLocked(size)
+		return l.awaitSpareLocked(size, reserve)
 	}
 	if err := l.activateLocked(ready); err != nil {
 		return l.stopLocked(err)
@@ -103,25 +107,39 @@ func (l *Log) activateLocked(ready *spare) error {
 	return nil
 }
 
-// takeSpareLocked takes a spare of at least size bytes, or nil. Large ones are made for one batch and
-// must not serve small ones.
-func (l *Log) takeSpareLocked(size int64) *spare {
-	i := slices.IndexFunc(l.mu.spares, func(s *spare) bool { return l.serves(s, size) })
-	if i < 0 {
+// takeSpareLocked takes a spare of at least size bytes if more than reserve of them are there, else nil.
+// Large ones are made for one batch and must not serve small ones; of them none is kept.
+func (l *Log) takeSpareLocked(size int64, reserve int) *spare {
+	if !l.hasSpareLocked(size, reserve) {
 		return nil
 	}
+	i := slices.IndexFunc(l.mu.spares, func(s *spare) bool { return l.serves(s, size) })
 	s := l.mu.spares[i]
 	l.mu.spares = slices.Delete(l.mu.spares, i, i+1)
 	wake(l.wakeKeeper)
 	return s
 }
 
+func (l *Log) hasSpareLocked(size int64, reserve int) bool {
+	if size > l.cfg.SegmentSize {
+		reserve = 0
+	}
+	n := 0
+	for _, s := range l.mu.spares {
+		if l.serves(s, size) {
+			n++
+		}
+	}
+	return n > reserve
+}
+
 func (l *Log) serves(s *spare, size int64) bool {
 	return s.size >= size && (size > l.cfg.SegmentSize || s.size == l.cfg.SegmentSize)
 }
 
-// awaitSpareLocked lets the keeper make a spare and waits until it has, or could not.
-func (l *Log) awaitSpareLocked(size int64) error {
+// awaitSpareLocked lets the keeper make spares and waits until there are more than reserve, or one could not
+// be made.
+func (l *Log) awaitSpareLocked(size int64, reserve int) error {
 	l.mu.wanted = max(l.mu.wanted, size)
 	l.mu.spareErr = nil
 	wake(l.wakeKeeper)
@@ -132,7 +150,7 @@ func (l *Log) awaitSpareLocked(size int64) error {
 			return l.mu.stopped
 		case l.mu.closed:
 			return ErrClosed
-		case l.mu.active != before || slices.ContainsFunc(l.mu.spares, func(s *spare) bool { return l.serves(s, size) }):
+		case l.mu.active != before || l.hasSpareLocked(size, reserve):
 			return nil
 		case l.mu.spareErr != nil && isFull(l.mu.spareErr):
 			return fmt.Errorf("%w: %w", ErrFull, l.mu.spareErr)
