@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace-mq/millrace/server/internal/alarm"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/session"
 	"github.com/millrace-mq/millrace/wal"
@@ -33,6 +34,10 @@ type Config struct {
 	// Definitions is a file of users, permissions, policies and so on, in the JSON of RabbitMQ's definitions. What
 	// it says is brought about before clients are served. Empty is none.
 	Definitions string
+	// MemoryLimit is how much memory the process may hold before connections that publish are blocked, and
+	// DiskFreeLimit how many bytes must be free on the disk with the data. Zero is no limit.
+	MemoryLimit   MemoryLimit
+	DiskFreeLimit int64
 	// Repair goes on with a log whose files have damaged headers, and writes these anew.
 	Repair bool
 	// Heartbeat is the interval offered to clients.
@@ -60,6 +65,10 @@ func (c Config) Validate() error {
 	if c.CheckpointEvery < 0 {
 		faults = append(faults, fmt.Errorf("checkpoint interval %v is negative", c.CheckpointEvery))
 	}
+	if c.DiskFreeLimit < 0 {
+		faults = append(faults, fmt.Errorf("limit of free disk space %d is negative", c.DiskFreeLimit))
+	}
+	faults = append(faults, c.MemoryLimit.Validate())
 	faults = append(faults, wal.Config{
 		Dir: "-", SegmentSize: c.SegmentSize, Sync: c.Sync, RetainBytes: c.RetainBytes, RetainTime: c.RetainTime,
 	}.Validate())
@@ -70,6 +79,9 @@ const (
 	maxMessageSize = 512 << 20           // WIRE-15
 	maxHeartbeat   = 65535 * time.Second // it travels as u16
 )
+
+// MemoryLimit is a number of bytes, or a share of what the process may use.
+type MemoryLimit = alarm.Limit
 
 // Server is a running server.
 type Server struct {
@@ -109,6 +121,7 @@ func Open(cfg Config) (*Server, error) {
 		Data: cfg.Data, Sync: cfg.Sync, SegmentSize: cfg.SegmentSize, RetainBytes: cfg.RetainBytes,
 		RetainTime: cfg.RetainTime, CheckpointEvery: cfg.CheckpointEvery, Repair: cfg.Repair, Logger: cfg.Logger,
 		NoFirstStart: defined != nil && len(defined.Users) > 0, // AUTH-06
+		Alarms: alarm.Config{Memory: cfg.MemoryLimit, DiskFree: uint64(cfg.DiskFreeLimit)},
 	})
 	if err != nil {
 		listener.Close()

@@ -78,6 +78,9 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	retainTime := flags.Duration("retain-time", 0, "keep what is consumed already for so long")
 	checkpoint := flags.Duration("checkpoint-every", 5*time.Second, "limits what a restart has to replay")
 	flags.Var(&maxMessage, "max-message-size", "largest message accepted")
+	memory, diskFree := memoryLimit{Share: 0.6}, size(50_000_000)
+	flags.Var(&memory, "memory-limit", "held memory beyond which connections that publish are blocked: a size, or a share of what the process may use; 0 turns it off")
+	flags.Var(&diskFree, "disk-free-limit", "free disk space below which connections that publish are blocked; 0 turns it off")
 	heartbeat := flags.Duration("heartbeat", time.Minute, "interval offered to clients")
 	definitions := flags.String("definitions", "", "file of users, permissions, policies, queues and so on to bring about, as RabbitMQ exports them; read again on SIGHUP")
 	repair := flags.Bool("repair", false, "go on with a log whose files have damaged headers, and write these anew")
@@ -100,7 +103,7 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	cfg = server.Config{
 		Data: *data, Listen: *listen, SegmentSize: int64(segmentSize), RetainBytes: int64(retainBytes), RetainTime: *retainTime,
 		CheckpointEvery: *checkpoint, MaxMessageSize: int64(maxMessage), Heartbeat: *heartbeat, Definitions: *definitions,
-		Repair: *repair, Version: version,
+		MemoryLimit: server.MemoryLimit(memory), DiskFreeLimit: int64(diskFree), Repair: *repair, Version: version,
 	}
 	var errs []error
 	switch *sync {

@@ -53,6 +53,7 @@ func (b *Broker) changeAccessLocked(changes []access.Change) (segment.LSN, error
 	}
 	batch, now := &b.accessWrite.batch, time.Now().UnixMilli()
 	batch.Reset()
+	batch.Vital = true
 	for _, c := range changes {
 		var vhost uint32
 		if put, ok := c.(access.PutVHost); ok {

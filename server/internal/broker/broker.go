@@ -13,6 +13,7 @@ import (
 	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/internal/access"
+	"github.com/millrace-mq/millrace/server/internal/alarm"
 	"github.com/millrace-mq/millrace/wal"
 )
 
@@ -30,6 +31,9 @@ type Config struct {
 	// CheckpointEvery and CheckpointBytes limit what a restart replays: 5 s and 256 MiB of log by default.
 	CheckpointEvery time.Duration
 	CheckpointBytes int64
+	// Alarms says when memory and disk are low. The log leaves so much of the disk free as the disk alarm asks
+	// for; the folder and the source of its free space are the broker's to say.
+	Alarms alarm.Config
 	// Repair goes on with a log whose segment headers are damaged, and writes them anew.
 	Repair bool
 	// FirstStart is what a data folder without users gets; one without a name stands for guest's (AUTH-06).
@@ -41,6 +45,8 @@ type Config struct {
 	// Limits are those of the whole broker (LIM-03).
 	Limits access.NodeLimits
 	Logger *slog.Logger
+	// Disk is what the log writes with; zero is the operating system's. Tests inject faults.
+	Disk wal.Disk
 }
 
 func (c Config) withDefaults() Config {
@@ -75,6 +81,9 @@ type Broker struct {
 	index    *index.Store
 	recovery Recovery
 
+	alarms   *alarm.Watch
+	watching chan struct{} // closed when the goroutine that runs alarms has ended
+
 	confirms    confirmer
 	journal     *journalWriter
 	checkpoints *checkpointer
@@ -104,6 +113,11 @@ type Broker struct {
 	failed struct {
 		sync.Mutex
 		err error
+	}
+
+	postponed struct {
+		sync.Mutex
+		work []postponed
 	}
 }
 
@@ -136,6 +150,8 @@ func Open(cfg Config) (*Broker, error) {
 	b.checkpoints = newCheckpointer(b)
 	b.undertaker = newUndertaker(b)
 	b.clock = newClock(b)
+	b.alarms = newAlarms(cfg)
+	b.watching = make(chan struct{})
 	if err := b.open(); err != nil {
 		b.release()
 		return nil, err
@@ -145,6 +161,7 @@ func Open(cfg Config) (*Broker, error) {
 	go b.checkpoints.run(b.stop)
 	go b.undertaker.run(b.stop)
 	go b.clock.run(b.stop)
+	go b.watchAlarms()
 	return b, nil
 }
 
@@ -155,6 +172,7 @@ func (b *Broker) open() error {
 	log, err := wal.Open(wal.Config{
 		Dir: filepath.Join(b.cfg.Data, "log"), SegmentSize: b.cfg.SegmentSize, Sync: b.cfg.Sync,
 		RetainBytes: b.cfg.RetainBytes, RetainTime: b.cfg.RetainTime, Repair: b.cfg.Repair,
+		KeepFree: b.cfg.Alarms.DiskFree, Disk: b.cfg.Disk,
 		Catalogue: b.appendCatalogue, OnSynced: b.confirms.synced, OnFailure: b.logFailed, Logger: b.logger,
 	})
 	if err != nil {
@@ -204,6 +222,8 @@ func (b *Broker) Close() error {
 	<-b.checkpoints.done
 	<-b.undertaker.done
 	<-b.clock.done
+	<-b.watching
+	b.workOff()
 	for _, vh := range b.hosts() {
 		vh.state.Lock()
 		for _, q := range vh.state.byID {

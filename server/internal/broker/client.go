@@ -57,6 +57,7 @@ type Client struct {
 	copies    [][]byte    // scratch
 	forward   *forwarder  // of dead letters that never were in a queue; made when needed
 	first     segment.LSN // of the batch being applied
+	waited    bool        // the batch has been refused before: the disk was full
 	applied   func(segment.LSN)
 	exclusive []*queue.Queue // to be deleted with the connection (QUEUE-10)
 

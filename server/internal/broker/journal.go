@@ -163,6 +163,7 @@ func (w *journalWriter) write(vh *VHost) {
 
 // append brings the batch to the log and returns the number of its last record.
 func (w *journalWriter) append() (last segment.LSN, err error) {
+	w.batch.Vital = true // settlements make room
 	w.blocked.Store(true)
 	defer w.blocked.Store(false)
 	err = w.broker.appendPatiently(&w.batch, w.broker.stop, func(first segment.LSN) {

@@ -2,11 +2,14 @@ package broker
 
 import (
 	"cmp"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/queue"
+	"github.com/millrace-mq/millrace/wal"
 )
 
 // Publication is a message as it came from a client. Everything is borrowed until Publish returns.
@@ -199,8 +202,10 @@ func (ch *Channel) Settle(method amqp.MethodID, tag queue.Tag, multiple bool, o 
 func (ch *Channel) HasSettles() bool { return ch.settles > 0 }
 
 // Flush brings what is staged to the log and to the queues, in one append and under one lock.
-// SettleErrors say which channels settled what they do not hold; all the rest has taken effect. Any
-// other error means that the log did not take the batch: none of it is stored and none will be confirmed.
+// SettleErrors say which channels settled what they do not hold; all the rest has taken effect.
+// wal.ErrFull means that there is no room for the batch: it stays staged, to be flushed again or to be given
+// up with [Client.Drop]. Any other error means that the log did not take the batch: none of it is stored and
+// none will be confirmed.
 func (c *Client) Flush() error {
 	if c.staging.batch.Count() == 0 {
 		err := c.FlushSettles()
@@ -208,15 +213,20 @@ func (c *Client) Flush() error {
 		return err
 	}
 	if err := c.vhost.broker.log.Append(&c.staging.batch, c.applied); err != nil {
-		c.dropStaged()
+		if c.waited = errors.Is(err, wal.ErrFull); !c.waited {
+			c.Drop()
+		}
 		return err
 	}
 	// Here the state lock is held, taken by c.applied.
 	now := c.staging.pushLocked(c.first)
+	if c.waited { // some of it may have expired meanwhile
+		now, c.waited = time.Now().UnixMilli(), false
+	}
 	err := c.settleLocked()
 	c.vhost.unlockStateAt(now)
 	c.registerConfirms(c.first)
-	c.dropStaged()
+	c.Drop()
 	return err
 }
 
@@ -277,7 +287,8 @@ func (e SettleErrors) has(channel uint16) bool {
 	return slices.ContainsFunc(e, func(s SettleError) bool { return s.Channel == channel })
 }
 
-func (c *Client) dropStaged() {
+// Drop gives up the publishes that are staged: they are stored nowhere and will not be confirmed.
+func (c *Client) Drop() {
 	c.staging.reset()
 	for _, ch := range c.published {
 		ch.touched, ch.awaits = false, 0

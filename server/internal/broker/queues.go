@@ -13,6 +13,7 @@ import (
 	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
+	"github.com/millrace-mq/millrace/wal"
 )
 
 // QueueDeclaration is queue.declare's wish.
@@ -278,7 +279,12 @@ func (vh *VHost) deleteIf(q *queue.Queue, condition func() bool) {
 	if !doomed {
 		return
 	}
-	if _, err := vh.commit(&change{op: deleteQueue, queue: q.Declaration}); err != nil {
+	_, err := vh.commit(&change{op: deleteQueue, queue: q.Declaration})
+	if errors.Is(err, wal.ErrFull) {
+		vh.broker.postpone(func() { vh.deleteIf(q, condition) })
+		return
+	}
+	if err != nil {
 		vh.broker.logger.Error("queue not deleted", "queue", q.Name, "vhost", vh.Name, "error", err)
 	}
 }

@@ -21,6 +21,7 @@ func (vh *VHost) commit(changes ...*change) (last segment.LSN, err error) {
 	}
 	batch := &vh.topology.batch
 	batch.Reset()
+	batch.Vital = true
 	now := time.Now().UnixMilli()
 	for _, c := range changes {
 		c.vhost = vh.ID

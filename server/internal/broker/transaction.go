@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/queue"
+	"github.com/millrace-mq/millrace/wal"
 )
 
 // transaction is the uncommitted work of a channel: its publishes, staged apart from the connection's.
@@ -15,6 +17,7 @@ import (
 type transaction struct {
 	staging
 	replies []*Publication // answers that no queue and no log holds (REPLY-03)
+	logged  bool           // the batch has the reserved settlements: a commit has been refused by a full disk
 }
 
 // reply keeps an answer until the commit.
@@ -24,7 +27,7 @@ func (tx *transaction) reply(p *Publication) {
 
 func (tx *transaction) reset() {
 	tx.staging.reset()
-	tx.replies = nil
+	tx.replies, tx.logged = nil, false
 }
 
 // SelectTx switches the channel to transactions (TX-01). Errors are *amqp.Error.
@@ -43,27 +46,34 @@ func (ch *Channel) Transactional() bool { return ch.tx != nil }
 
 // Commit makes what the channel has published and settled since the last commit take effect, as one. It
 // returns when the log is synced as far as the promise of commit-ok asks. What the connection has staged
-// must have been flushed.
+// must have been flushed. wal.ErrFull means that there is no room for it: nothing has taken effect, and Commit
+// may be called again.
 func (ch *Channel) Commit() error {
 	c, tx := ch.client, ch.tx
-	defer tx.reset()
-	if tx.refused(c.vhost) { // TX-04: nothing of it is applied
+	if !tx.logged && tx.refused(c.vhost) { // TX-04: nothing of it is applied
 		ch.Rollback()
 		return amqp.Errorf(amqp.PreconditionFailed, amqp.TxCommitID, "partial tx completion")
 	}
 	if err := ch.commit(); err != nil {
+		if tx.logged = errors.Is(err, wal.ErrFull); !tx.logged {
+			tx.reset()
+		}
 		return err
 	}
 	for _, p := range tx.replies {
 		c.reply(p)
 	}
+	tx.reset()
 	return nil
 }
 
 // commit brings the transaction to the log and the queues.
 func (ch *Channel) commit() error {
 	c, tx := ch.client, ch.tx
-	ch.logReserved()
+	if !tx.logged {
+		tx.batch.Vital = tx.batch.Count() == 0 // settlements alone make room
+		ch.logReserved()
+	}
 	if tx.batch.Count() == 0 {
 		c.vhost.state.Lock()
 		ch.Channel.Commit()

@@ -259,20 +259,3 @@ func (u *undertaker) flush(vh *VHost, now time.Time, stop <-chan struct{}) error
 	vh.unlockState()
 	return nil
 }
-
-// appendPatiently appends a batch of the broker's own. A full disk is waited for: what is going on may
-// stand still, but must not go on without the log knowing.
-func (b *Broker) appendPatiently(batch *segment.Batch, stop <-chan struct{}, applied func(segment.LSN)) error {
-	const retry = 100 * time.Millisecond
-	for {
-		err := b.log.Append(batch, applied)
-		if !errors.Is(err, wal.ErrFull) {
-			return err
-		}
-		select {
-		case <-stop:
-			return err
-		case <-time.After(retry):
-		}
-	}
-}

@@ -186,6 +186,9 @@ func (ch *channel) contentFrame(f amqp.Frame) error {
 	}
 	err = ch.publishContent()
 	ch.content.reset()
+	if ch.conn.cfg.Alarms.Active() != 0 {
+		ch.conn.throttle = true // CONN-20: this one is taken in, nothing behind it
+	}
 	if err == nil && ch.conn.client.Full() {
 		return ch.conn.flush()
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/server/internal/access"
+	"github.com/millrace-mq/millrace/server/internal/alarm"
 )
 
 // Config is how the server speaks to its clients. Zero values stand for the defaults that
@@ -24,6 +25,8 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// AuthFailureDelay is how long the answer to a failed login is held back (ERR-10). Negative: not at all.
 	AuthFailureDelay time.Duration
+	// Alarms block connections that publish; nil is the broker's.
+	Alarms *alarm.Watch
 	// ClusterName and Version are shown to clients.
 	ClusterName, Version string
 	Logger               *slog.Logger
@@ -95,6 +98,7 @@ var longAgo = time.Unix(1, 0)
 // read yet is lost to it: nobody confirmed it. A client that does not even take the last word is cut off.
 func (c *conn) stop() {
 	c.stopping.Store(true)
+	signal(c.halt)
 	time.AfterFunc(lastWordTimeout, func() { c.net.Close() })
 	c.net.SetReadDeadline(longAgo)
 }

@@ -26,7 +26,9 @@ type conn struct {
 	logger *slog.Logger
 	out    outbox
 
-	stopping atomic.Bool // the server shuts down: the read deadline is not to be moved
+	stopping atomic.Bool   // the server shuts down: the read deadline is not to be moved
+	halt     chan struct{} // has a token when stopping was set
+	broken   chan struct{} // closed by the writer when a write has failed
 	mail     mailbox
 
 	in       input
@@ -39,6 +41,9 @@ type conn struct {
 	// certificate is the client's, verified, or nil.
 	certificate *x509.Certificate
 	features    features
+	blocked     bool // by an alarm, and the client knows if it can (CONN-21)
+	throttle    bool // has published under an alarm: nothing more is handled until it is over (CONN-20)
+	leaving     bool // ends: nothing is waited for any more
 	deaf        bool // a frame was malformed: where the next one begins is unknown
 
 	// Negotiated (CONN-11, CONN-12); written by the reader before the first delivery, then constant.
@@ -71,6 +76,7 @@ const (
 type features struct {
 	cancelNotify bool // consumer_cancel_notify
 	authClose    bool // authentication_failure_close
+	blocked      bool // connection.blocked
 }
 
 // errEnd ends a connection without another word.
@@ -86,6 +92,11 @@ func Serve(cfg Config, b *broker.Broker, nc net.Conn, stop *Stopper) {
 		frameMax:   initialFrameMax,
 		channelMax: cfg.ChannelMax,
 		intervals:  make(chan time.Duration, 1),
+		halt:       make(chan struct{}, 1),
+		broken:     make(chan struct{}),
+	}
+	if c.cfg.Alarms == nil {
+		c.cfg.Alarms = b.Alarms()
 	}
 	c.out.init()
 	c.in.init()
@@ -173,16 +184,15 @@ func (c *conn) handleInput() error {
 		} else {
 			c.deaf = true
 		}
-		if err != nil {
-			if err = c.fail(err); err != nil {
-				return err
-			}
-		}
-	}
-	if err := c.flush(); err != nil {
-		if err = c.fail(err); err != nil {
+		if err = c.afterward(err); err != nil {
 			return err
 		}
+	}
+	if err := c.afterward(c.flush()); err != nil {
+		return err
+	}
+	if err := c.throttlePartial(); err != nil {
+		return err
 	}
 	for _, ch := range c.partial {
 		ch.content.keep() // the buffer is about to be reused
@@ -194,12 +204,29 @@ func (c *conn) handleInput() error {
 	return nil
 }
 
+// afterward answers an error, and lets a connection that alarms concern wait for their end.
+func (c *conn) afterward(err error) error {
+	if err != nil {
+		err = c.fail(err)
+	}
+	if err == nil && c.throttle {
+		if err = c.awaitAlarms(); err != nil {
+			err = c.fail(err)
+		}
+	}
+	return err
+}
+
 // flush brings what was staged to the broker. Channels whose settlements fail are closed by it.
 func (c *conn) flush() error {
 	if c.client == nil {
 		return nil
 	}
-	return c.settled(c.client.Flush())
+	err := c.client.Flush()
+	if errors.Is(err, wal.ErrFull) {
+		err = c.awaitRoom(c.client.Flush)
+	}
+	return c.settled(err)
 }
 
 // settled closes the channels that settled what they do not hold; other errors it returns.
@@ -261,7 +288,7 @@ func (c *conn) fail(err error) error {
 	case errors.Is(err, errEnd) || c.state == closing:
 		return err
 	case errors.Is(err, wal.ErrFull):
-		protocol = amqp.Errorf(amqp.ResourceError, 0, "the broker's disk is full: nothing of the last batch was stored")
+		protocol = amqp.Errorf(amqp.ResourceError, 0, "the broker's disk is full: nothing of this was stored")
 	default:
 		c.logger.Error("connection ends by an internal error", "error", err)
 		protocol = amqp.Errorf(amqp.InternalError, 0, "%s", err)
@@ -285,7 +312,7 @@ func (c *conn) closeConnection(e *amqp.Error) error {
 	}
 	c.logger.Warn("closing connection", "error", e.ReplyText())
 	if c.client != nil {
-		c.client.Flush() // what came before the fault counts (ERR-05); its own faults do not matter now
+		_ = c.flush() // what came before the fault counts (ERR-05); its own faults do not matter now
 	}
 	c.closeChannels() // nobody else should wait for an answer that may never come
 	c.out.method(0, e.ConnectionClose())
@@ -354,6 +381,7 @@ func (c *conn) extendDeadline() {
 
 // end gives back what the connection held (ERR-08, ERR-09).
 func (c *conn) end(err error) {
+	c.leaving = true
 	c.closeChannels()
 	switch {
 	case c.stopping.Load():

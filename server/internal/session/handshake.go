@@ -99,6 +99,7 @@ func (c *conn) startOk(m *amqp.ConnectionStartOk) error {
 	if capabilities, ok := m.ClientProperties["capabilities"].(amqp.Table); ok {
 		c.features.cancelNotify, _ = capabilities["consumer_cancel_notify"].(bool)
 		c.features.authClose, _ = capabilities["authentication_failure_close"].(bool)
+		c.features.blocked, _ = capabilities["connection.blocked"].(bool)
 	}
 	if name, ok := m.ClientProperties["connection_name"].(string); ok {
 		c.logger = c.logger.With("name", name)

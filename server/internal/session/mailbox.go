@@ -55,6 +55,13 @@ func (c *conn) wakeReader() {
 	signal(c.out.drained)
 }
 
+// close is the request to close the connection, nil if there is none. It stays in the mailbox.
+func (m *mailbox) close() *amqp.Error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.connection
+}
+
 // openMail does what the mailbox asks for after a read that failed, and returns an error if reading must
 // end: the read's own if nothing was asked.
 func (c *conn) openMail(failed error) error {

@@ -1,6 +1,11 @@
 package session
 
-import "github.com/millrace-mq/millrace/server/amqp"
+import (
+	"errors"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/wal"
+)
 
 func (ch *channel) confirmSelect(m *amqp.ConfirmSelect) error {
 	if err := ch.SelectConfirms(); err != nil {
@@ -23,7 +28,11 @@ func (ch *channel) txCommit(m *amqp.TxCommit) error {
 	if err := ch.inTx(m.ID()); err != nil {
 		return err
 	}
-	if err := ch.Commit(); err != nil {
+	err := ch.Commit()
+	if errors.Is(err, wal.ErrFull) {
+		err = ch.conn.awaitRoom(ch.Commit)
+	}
+	if err != nil {
 		return err
 	}
 	ch.conn.out.add(func(dst []byte) []byte { return append(dst, ch.returns...) })

@@ -33,7 +33,13 @@ type server struct {
 // newServer opens a broker that lasts as long as the test.
 func newServer(t testing.TB) *server {
 	t.Helper()
-	b, err := broker.Open(broker.Config{Data: t.TempDir(), SegmentSize: 1 << 20})
+	return newServerOn(t, broker.Config{SegmentSize: 1 << 20})
+}
+
+func newServerOn(t testing.TB, cfg broker.Config) *server {
+	t.Helper()
+	cfg.Data = t.TempDir()
+	b, err := broker.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,18 +60,26 @@ func (s *server) dial(t testing.TB) *peer { return s.dialFrom(t, nil) }
 func (s *server) dialFrom(t testing.TB, from net.Addr) *peer {
 	t.Helper()
 	mine, theirs := net.Pipe()
+	if from != nil {
+		return s.speak(t, mine, remoteConn{theirs, from})
+	}
+	return s.speak(t, mine, theirs)
+}
+
+// speak serves a connection of which the test has the other end.
+func (s *server) speak(t testing.TB, mine, theirs net.Conn) *peer {
 	p := &peer{t: t, nc: mine, ended: make(chan struct{}), patience: s.patience}
 	p.in.changed = make(chan struct{})
 	go p.read()
-	if from != nil {
-		theirs = remoteConn{theirs, from}
-	}
 	s.running.Go(func() {
 		defer close(p.ended)
 		session.Serve(s.cfg, s.broker, theirs, &s.stopper)
 	})
 	t.Cleanup(func() {
 		mine.Close()
+		if s.cfg.Alarms != nil {
+			s.stopper.Stop() // a blocked session does not see the end of a pipe
+		}
 		<-p.ended
 	})
 	return p

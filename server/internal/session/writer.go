@@ -166,6 +166,7 @@ func (w *writer) write() {
 		w.failed = w.send()
 		if w.failed != nil {
 			w.conn.net.Close() // wakes the reader
+			close(w.conn.broken)
 		}
 	}
 	w.buf = w.buf[:0]
