@@ -121,7 +121,7 @@ func Open(cfg Config) (*Server, error) {
 		Data: cfg.Data, Sync: cfg.Sync, SegmentSize: cfg.SegmentSize, RetainBytes: cfg.RetainBytes,
 		RetainTime: cfg.RetainTime, CheckpointEvery: cfg.CheckpointEvery, Repair: cfg.Repair, Logger: cfg.Logger,
 		NoFirstStart: defined != nil && len(defined.Users) > 0, // AUTH-06
-		Alarms: alarm.Config{Memory: cfg.MemoryLimit, DiskFree: uint64(cfg.DiskFreeLimit)},
+		Alarms:       alarm.Config{Memory: cfg.MemoryLimit, DiskFree: uint64(cfg.DiskFreeLimit)},
 	})
 	if err != nil {
 		listener.Close()
