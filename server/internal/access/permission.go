@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/pattern"
 )
 
 // Operation is what somebody wants to do with a resource.
@@ -70,26 +71,30 @@ type Permission struct {
 // permission is a Permission with its patterns made. Immutable.
 type permission struct {
 	Permission
-	patterns [3]*Pattern // by Operation
+	patterns [3]*pattern.Pattern // by Operation
 }
 
 func (p Permission) compile() (*permission, error) {
 	compiled := &permission{Permission: p}
 	for o, source := range []string{Configure: p.Configure, Write: p.Write, Read: p.Read} {
-		pattern, err := compileAccess(source)
+		made, err := compileAccess(source)
 		if err != nil {
 			return nil, fmt.Errorf("%s of user %q in virtual host %q: %w", Operation(o), p.User, p.VHost, err)
 		}
-		compiled.patterns[o] = pattern
+		compiled.patterns[o] = made
 	}
 	return compiled, nil
 }
 
-func compileAccess(source string) (*Pattern, error) {
+func compileAccess(source string) (*pattern.Pattern, error) {
 	if source == "" {
 		source = "^$"
 	}
-	return Compile(source)
+	made, err := pattern.Compile(source)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", source, err)
+	}
+	return made, nil
 }
 
 // allows reports whether an operation is permitted; no permission permits nothing.
@@ -139,7 +144,7 @@ type TopicPermission struct {
 // Immutable.
 type topicPermission struct {
 	TopicPermission
-	write, read *Pattern
+	write, read *pattern.Pattern
 }
 
 // clientID is the variable that is not known before somebody connects.
@@ -192,14 +197,14 @@ func (p *topicPermission) allows(o Operation, key string) bool {
 	if p == nil {
 		return true
 	}
-	var pattern *Pattern
+	var topics *pattern.Pattern
 	switch o {
 	case Write:
-		pattern = p.write
+		topics = p.write
 	case Read:
-		pattern = p.read
+		topics = p.read
 	}
-	return pattern != nil && pattern.Match(key)
+	return topics != nil && topics.Match(key)
 }
 
 func (p *topicPermission) check(who Subject, o Operation, exchange, key string, method amqp.MethodID) error {

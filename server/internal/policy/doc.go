@@ -24,13 +24,4 @@
 // A policy is passed over for a queue whose type could not have one of its keys, as in RabbitMQ: a policy
 // with delivery-limit leaves classic queues to the next policy, with all its keys. Keys of exchanges do
 // not count.
-//
-// # Patterns
-//
-// RabbitMQ matches patterns with PCRE, octet by octet. Here they are regular expressions of Go, which match
-// in linear time whatever the pattern. They have no look-around, back-references, atomic groups,
-// possessive quantifiers, \K, \R or \h, and a policy with one of these is refused. An exception is made for
-// what RabbitMQ's own guides recommend: look-aheads right behind a leading ^, as in ^(?!amq\.).*, with no
-// alternative outside of a group behind them. A dot matches a character, not an octet, and $ does not match
-// before a final line feed.
 package policy

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/pattern"
 )
 
 // ApplyTo says what a policy is for; the empty string is ApplyToAll (POL-02).
@@ -69,7 +70,7 @@ func (e *Invalid) Error() string {
 // pass: what was valid once may be so no more.
 func (p Policy) Validate() error {
 	var faults []string
-	if _, err := compile(p.Pattern); err != nil {
+	if _, err := pattern.Compile(p.Pattern); err != nil {
 		faults = append(faults, "pattern should be regular expression but is invalid: "+stringTerm(err.Error()))
 	}
 	if !p.ApplyTo.valid() {

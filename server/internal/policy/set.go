@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/pattern"
 )
 
 // Set holds the policies of one virtual host. The zero value is empty. Put and Delete need to be alone;
@@ -17,13 +18,13 @@ type Set struct {
 
 type entry struct {
 	Policy
-	pattern pattern
+	pattern *pattern.Pattern
 }
 
 // Put adds a policy, or replaces the one of the same name in its list. Whoever lets a new policy in calls
 // Validate before; here only a pattern that does not compile is an error, and then nothing has changed.
 func (s *Set) Put(p Policy) (replaced bool, err error) {
-	compiled, err := compile(p.Pattern)
+	compiled, err := pattern.Compile(p.Pattern)
 	if err != nil {
 		return false, fmt.Errorf("policy %q: %w", p.Name, err)
 	}
@@ -102,7 +103,7 @@ func (s *Set) apply(name string, covers func(*Policy) bool) Applied {
 
 func first(list []entry, name string, covers func(*Policy) bool) *Policy {
 	for i := range list {
-		if e := &list[i]; covers(&e.Policy) && e.pattern.matches(name) {
+		if e := &list[i]; covers(&e.Policy) && e.pattern.Match(name) {
 			return &e.Policy
 		}
 	}

@@ -1,4 +1,4 @@
-package policy
+package pattern
 
 import (
 	"errors"
@@ -6,18 +6,39 @@ import (
 	"strings"
 )
 
-// pattern is a policy's pattern, compiled: a name must match one expression, and further ones as they want.
-type pattern struct {
+// Pattern is an expression that names match. It never changes.
+type Pattern struct {
+	source     string
+	every      bool // matches everything, for sure
 	main       *regexp.Regexp
 	lookaheads []lookahead
 }
 
+// lookahead is a condition on the start of the name.
 type lookahead struct {
 	expression *regexp.Regexp
 	want       bool
 }
 
-func (p *pattern) matches(name string) bool {
+// Compile makes a Pattern. Errors are regexp's, or in its style.
+func Compile(source string) (*Pattern, error) {
+	p := &Pattern{source: source, every: source == "" || source == ".*" || source == "^.*"}
+	rest, err := p.takeLookaheads(source)
+	if err != nil {
+		return nil, err
+	}
+	p.main, err = regexp.Compile(rest)
+	return p, err
+}
+
+// String returns the expression that the pattern was made of.
+func (p *Pattern) String() string { return p.source }
+
+// Match reports whether a name matches.
+func (p *Pattern) Match(name string) bool {
+	if p.every {
+		return true
+	}
 	for _, l := range p.lookaheads {
 		if l.expression.MatchString(name) != l.want {
 			return false
@@ -26,11 +47,10 @@ func (p *pattern) matches(name string) bool {
 	return p.main.MatchString(name)
 }
 
-// compile reads a pattern. Go has no look-ahead, but those right behind a leading ^ look at the whole name,
-// as an expression of their own can.
-func compile(text string) (pattern, error) {
-	rest, anchored := strings.CutPrefix(text, "^")
-	var p pattern
+// takeLookaheads takes those off that stand behind a leading ^, and returns the rest. Each looks at the whole
+// name, as an expression of its own can.
+func (p *Pattern) takeLookaheads(source string) (rest string, err error) {
+	rest, anchored := strings.CutPrefix(source, "^")
 	for anchored && (strings.HasPrefix(rest, "(?!") || strings.HasPrefix(rest, "(?=")) {
 		end := groupEnd(rest)
 		if end < 0 {
@@ -38,21 +58,19 @@ func compile(text string) (pattern, error) {
 		}
 		expression, err := regexp.Compile("^(?:" + rest[len("(?!"):end] + ")")
 		if err != nil {
-			return pattern{}, err
+			return "", err
 		}
 		p.lookaheads = append(p.lookaheads, lookahead{expression, rest[len("(?")] == '='})
 		rest = rest[end+1:]
 	}
-	if p.lookaheads == nil {
-		main, err := regexp.Compile(text)
-		return pattern{main: main}, err
+	switch {
+	case p.lookaheads == nil:
+		return source, nil
+	case hasAlternatives(rest):
+		// "^(?!a)b|c" means "(^(?!a)b)|c": the condition would hold for one branch only.
+		return "", errors.New("error parsing regexp: a look-ahead with an alternative outside of a group behind it")
 	}
-	if hasAlternatives(rest) {
-		return pattern{}, errors.New("error parsing regexp: a look-ahead with an alternative outside of a group behind it")
-	}
-	main, err := regexp.Compile("^(?:" + rest + ")")
-	p.main = main
-	return p, err
+	return "^(?:" + rest + ")", nil
 }
 
 // groupEnd returns where the group ends that text begins with, or -1.
