@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/alarm"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/session"
@@ -20,6 +22,18 @@ type Config struct {
 	Data string
 	// Listen is the address for AMQP, host:port. Port 0 takes a free one.
 	Listen string
+	// TLSListen is the address for AMQP over TLS, host:port; empty is none. TLS says with what certificates.
+	TLSListen string
+	TLS       TLSConfig
+	// CertificateName is what of a client's certificate EXTERNAL takes for the user's name:
+	// distinguished_name, which is the default, common_name or subject_alternative_name (CONN-05).
+	CertificateName string
+	// First is who gets into a data folder without users; zero fields are those of guest (AUTH-06).
+	First FirstStart
+	// LoopbackUsers may connect from this machine only; nil is guest, an empty list nobody.
+	LoopbackUsers []string
+	// Limits are those of the whole broker (LIM-03).
+	Limits Limits
 	// Sync is what a confirm stands for.
 	Sync wal.Level
 	// SegmentSize is the size of the log's files in bytes.
@@ -56,6 +70,7 @@ func (c Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		faults = append(faults, fmt.Errorf("listen address %q is not host:port: %w", c.Listen, err))
 	}
+	faults = append(faults, c.validateAccess())
 	if c.MaxMessageSize < 0 || c.MaxMessageSize > maxMessageSize {
 		faults = append(faults, fmt.Errorf("largest message size %d is not between 0 and %d bytes", c.MaxMessageSize, maxMessageSize))
 	}
@@ -86,8 +101,7 @@ type MemoryLimit = alarm.Limit
 // Server is a running server.
 type Server struct {
 	broker      *broker.Broker
-	listener    net.Listener
-	session     session.Config
+	listeners   []*listener
 	logger      *slog.Logger
 	stopper     session.Stopper
 	definitions *definitionsFile // nil without one
@@ -113,7 +127,7 @@ func Open(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", cfg.Listen)
+	listeners, err := cfg.listen()
 	if err != nil {
 		return nil, err
 	}
@@ -122,61 +136,77 @@ func Open(cfg Config) (*Server, error) {
 		RetainTime: cfg.RetainTime, CheckpointEvery: cfg.CheckpointEvery, Repair: cfg.Repair, Logger: cfg.Logger,
 		NoFirstStart: defined != nil && len(defined.Users) > 0, // AUTH-06
 		Alarms:       alarm.Config{Memory: cfg.MemoryLimit, DiskFree: uint64(cfg.DiskFreeLimit)},
+		FirstStart:   cfg.First.access(), LoopbackUsers: cfg.LoopbackUsers, Limits: access.NodeLimits(cfg.Limits),
 	})
 	if err != nil {
-		listener.Close()
+		closeAll(listeners)
 		return nil, err
 	}
 	if defined != nil {
 		if err := file.apply(b, defined); err != nil {
-			listener.Close()
+			closeAll(listeners)
 			return nil, errors.Join(err, b.Close())
 		}
 	}
-	return &Server{
-		broker: b, listener: listener, logger: cfg.Logger, definitions: file,
-		session: session.Config{
-			MaxMessageSize: uint64(cfg.MaxMessageSize), Heartbeat: cfg.Heartbeat, Version: cfg.Version, Logger: cfg.Logger,
-		}.WithDefaults(),
-	}, nil
+	return &Server{broker: b, listeners: listeners, logger: cfg.Logger, definitions: file}, nil
 }
 
 // Addr is the address that the server listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.listeners[0].Addr() }
+
+// TLSAddr is the address that it listens on for TLS, nil if it does not.
+func (s *Server) TLSAddr() net.Addr {
+	if len(s.listeners) == 1 {
+		return nil
+	}
+	return s.listeners[1].Addr()
+}
 
 // Recovery tells what the data folder held.
 func (s *Server) Recovery() broker.Recovery { return s.broker.Recovery() }
 
 // Serve accepts connections until Shutdown is called.
 func (s *Server) Serve() error {
+	var accepting sync.WaitGroup
+	for _, l := range s.listeners {
+		accepting.Go(func() { s.accept(l) })
+	}
+	accepting.Wait()
+	return nil
+}
+
+func (s *Server) accept(l *listener) {
 	for {
-		conn, err := s.listener.Accept()
+		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
-			return nil
+			return
 		}
 		if err != nil { // out of file descriptors, most likely: others close theirs in time
 			s.logger.Error("connection not accepted", "error", err)
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
-		s.serve(conn)
+		if l.tls != nil {
+			conn = tls.Server(conn, l.tls) // the handshake is the connection's own business
+		}
+		s.serve(l, conn)
 	}
 }
 
-func (s *Server) serve(conn net.Conn) {
+func (s *Server) serve(l *listener, conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.closed {
 		conn.Close()
 		return
 	}
-	s.mu.conns.Go(func() { session.Serve(s.session, s.broker, conn, &s.stopper) })
+	s.mu.conns.Go(func() { session.Serve(l.session, s.broker, conn, &s.stopper) })
 }
 
 // Shutdown tells the clients, waits until their connections have ended, writes a checkpoint and closes
 // the data folder.
 func (s *Server) Shutdown() error {
-	s.listener.Close()
+	closeAll(s.listeners)
 	s.mu.Lock()
 	s.mu.closed = true
 	s.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -64,6 +65,9 @@ func untilStopped(ctx context.Context, s *server.Server, logger *slog.Logger, se
 	}
 }
 
+// passwordVariable holds the first user's password; on a command line everybody could see it.
+const passwordVariable = "MILLRACE_DEFAULT_PASS"
+
 // serveConfig turns flags into a configuration; done says that there is nothing more to do.
 func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code int, done bool) {
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
@@ -71,6 +75,23 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	flags.SortFlags = false
 	data := flags.String("data", "millrace-data", "folder that holds everything worth keeping; created if missing")
 	listen := flags.String("listen", "127.0.0.1:5672", "address for AMQP clients; port 0 takes a free one")
+	var tls server.TLSConfig
+	tlsListen := flags.String("tls-listen", "", "address for AMQP over TLS, usually at port 5671; none by default")
+	flags.StringVar(&tls.CertificateFile, "tls-cert", "", "the server's certificate, and those between it and its authority, in PEM")
+	flags.StringVar(&tls.KeyFile, "tls-key", "", "the certificate's private key, in PEM")
+	flags.StringVar(&tls.AuthorityFile, "tls-ca", "", "authorities whose clients are trusted, in PEM")
+	verify := flags.String("tls-verify", "none", "what to ask of clients' certificates: none, peer (good if shown) or require")
+	certName := flags.String("tls-cert-name", "distinguished_name", "what of a client's certificate is its user's name: distinguished_name, common_name or subject_alternative_name")
+	defaultUser := flags.String("default-user", "guest", "the user that a data folder without users gets, an administrator")
+	defaultPass := flags.String("default-pass", "", "that user's password, guest by default; better in the environment: "+passwordVariable)
+	defaultVHost := flags.String("default-vhost", "/", "the virtual host in which that user may do anything")
+	loopback := flags.StringSlice("loopback-users", []string{"guest"}, "users who may connect from this machine only, or none")
+	var limits server.Limits
+	flags.IntVar(&limits.Connections, "max-connections", 0, "largest number of connections; 0 is no limit, here and below")
+	flags.IntVar(&limits.Channels, "max-channels", 0, "largest number of channels of all connections")
+	flags.IntVar(&limits.ConsumersPerChannel, "max-consumers-per-channel", 0, "largest number of consumers of one channel")
+	flags.IntVar(&limits.Queues, "max-queues", 0, "largest number of queues in all virtual hosts")
+	flags.IntVar(&limits.Exchanges, "max-exchanges", 0, "largest number of exchanges in all virtual hosts, each of which has seven from the start")
 	sync := flags.String("sync", "disk", "what a confirm stands for: disk (fdatasync returned) or os (the kernel has it)")
 	segmentSize, maxMessage, retainBytes := size(64<<20), size(16<<20), size(0)
 	flags.Var(&segmentSize, "segment-size", "size of the log's files")
@@ -105,6 +126,18 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 		CheckpointEvery: *checkpoint, MaxMessageSize: int64(maxMessage), Heartbeat: *heartbeat, Definitions: *definitions,
 		MemoryLimit: server.MemoryLimit(memory), DiskFreeLimit: int64(diskFree), Repair: *repair, Version: version,
 	}
+	cfg.TLSListen, cfg.TLS, cfg.CertificateName = *tlsListen, tls, *certName
+	if cfg.TLS.Verify = server.VerifyMode(*verify); cfg.TLS.Verify == server.VerifyNone {
+		cfg.TLS.Verify = ""
+	}
+	cfg.First = server.FirstStart{User: *defaultUser, Password: *defaultPass, VHost: *defaultVHost}
+	if cfg.First.Password == "" {
+		cfg.First.Password = os.Getenv(passwordVariable)
+	}
+	cfg.LoopbackUsers, cfg.Limits = *loopback, limits
+	if slices.Equal(cfg.LoopbackUsers, []string{"none"}) {
+		cfg.LoopbackUsers = []string{}
+	}
 	var errs []error
 	switch *sync {
 	case "disk":
@@ -136,8 +169,12 @@ func startLine(s *server.Server, cfg server.Config) string {
 	if n := len(r.Log.Quarantined); n > 0 {
 		recovered += fmt.Sprintf(", %d damaged records set aside", n)
 	}
+	where := listenAddress(s.Addr())
+	if secure := s.TLSAddr(); secure != nil {
+		where += ", with TLS on " + listenAddress(secure)
+	}
 	return fmt.Sprintf("millrace %s listening on %s, data in %s, sync %s, %s",
-		cfg.Version, listenAddress(s.Addr()), cfg.Data, cfg.Sync, recovered)
+		cfg.Version, where, cfg.Data, cfg.Sync, recovered)
 }
 
 func listenAddress(a net.Addr) string {

@@ -239,7 +239,7 @@ func TestLimits(t *testing.T) { // LIM-01, LIM-02, LIM-03, CHAN-06, CONS-09, QUE
 	_, err = others[0].DeclareQueue(broker.QueueDeclaration{Name: "q4"})
 	wantError(t, err, amqp.PreconditionFailed, amqp.QueueDeclareID, "cannot declare queue 'q4': queue limit in cluster (3) is reached")
 
-	// Each of three hosts has eight of its own, so none can have more.
+	// Each of three hosts has seven of its own, so none can have more.
 	err = bob.DeclareExchange(broker.ExchangeDeclaration{Name: "x", Type: "direct"})
 	wantError(t, err, amqp.PreconditionFailed, amqp.ExchangeDeclareID, "cannot declare exchange 'x' in vhost 'v': exchange limit of 18 is reached")
 	err = bob.MayConsume("q1", func() int { return 2 })

@@ -40,6 +40,7 @@ type conn struct {
 	user     *broker.User
 	// certificate is the client's, verified, or nil.
 	certificate *x509.Certificate
+	secure      bool // by TLS; written before anything is sent
 	features    features
 	blocked     bool // by an alarm, and the client knows if it can (CONN-21)
 	throttle    bool // has published under an alarm: nothing more is handled until it is over (CONN-20)
@@ -143,6 +144,9 @@ const (
 // read reads and handles frames until the connection ends.
 func (c *conn) read() error {
 	c.setReadDeadline(time.Now().Add(c.cfg.HandshakeTimeout)) // HDR-05
+	if err := c.secureConnection(); err != nil {
+		return err
+	}
 	for {
 		err := c.in.fill(c.net)
 		if err == nil {

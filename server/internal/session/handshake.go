@@ -26,7 +26,11 @@ func (c *conn) protocolHeader() (done bool, err error) {
 		c.state = awaitStartOk
 		return true, nil
 	}
-	c.logger.Warn("client does not speak AMQP 0-9-1", "speaks", protocol.String())
+	if protocol == amqp.ProtocolTLS {
+		c.logger.Warn("a TLS client came to a port without TLS")
+	} else {
+		c.logger.Warn("client does not speak AMQP 0-9-1", "speaks", protocol.String())
+	}
 	c.out.add(func(dst []byte) []byte { return append(dst, amqp.ProtocolHeader...) }) // HDR-02, HDR-04
 	return false, errEnd
 }

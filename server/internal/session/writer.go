@@ -134,7 +134,7 @@ func (w *writer) delivery(d *queue.Delivery) {
 	if d.Returns > 0 {
 		header = withReturns(header, d.Returns)
 	}
-	if len(p.Body) < spliceFrom {
+	if len(p.Body) < spliceFrom || w.conn.secure { // TLS copies anyway, and each piece would be a record of its own
 		w.buf = amqp.AppendContent(w.buf, channel, header, p.Body, w.conn.frameMax)
 		return
 	}
