@@ -12,12 +12,16 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 
-// transcripts are conversations to be read: each becomes a file in testdata, with what the client (C) and
-// the server (S) send on which channel.
-var transcripts = []struct {
+// transcript is a conversation to be read: it becomes a file in testdata, with what the client (C) and the
+// server (S) send on which channel.
+type transcript struct {
 	file, about string
 	play        func(*server, *peer)
-}{
+}
+
+func transcripts() []transcript { return append(basicTranscripts, accessTranscripts...) }
+
+var basicTranscripts = []transcript{
 	{"handshake", "A connection and a channel are opened and closed.", func(_ *server, p *peer) {
 		p.handshake()
 		p.openChannel(1)
@@ -179,7 +183,7 @@ func open(p *peer) {
 }
 
 func TestTranscripts(t *testing.T) {
-	for _, transcript := range transcripts {
+	for _, transcript := range transcripts() {
 		t.Run(transcript.file, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
@@ -219,7 +223,7 @@ func TestEveryTranscriptBelongsToAScenario(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != len(transcripts) {
-		t.Errorf("%d files in testdata, %d scenarios", len(files), len(transcripts))
+	if len(files) != len(transcripts()) {
+		t.Errorf("%d files in testdata, %d scenarios", len(files), len(transcripts()))
 	}
 }
