@@ -21,7 +21,8 @@ func (s *quietSink) Refuse(uint16, uint64) {}
 func (s *quietSink) CloseChannel(*queue.Channel, *amqp.Error) {}
 func (s *quietSink) CloseConnection(*amqp.Error)              {}
 
-func (s *quietSink) Reply(uint16, string, queue.Tag, *broker.Publication) {}
+func (s *quietSink) Content(uint16, *broker.Publication) []byte         { return nil }
+func (s *quietSink) Reply(uint16, string, queue.Tag, amqp.Keys, []byte) {}
 
 func TestMessageInSteadyStateCostsNoAllocation(t *testing.T) {
 	f := openWith(t, broker.Config{SegmentSize: 64 << 20})

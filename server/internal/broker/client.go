@@ -23,7 +23,10 @@ type Sink interface {
 	// Refuse tells a publisher that a queue did not take its message (CONF-05).
 	Refuse(channel uint16, seq uint64)
 	// Reply sends an answer that no queue and no log holds (REPLY-03). p is borrowed.
-	Reply(channel uint16, consumer string, tag queue.Tag, p *Publication)
+	// Both slices are the connection's from then on; content is what Content made.
+	Reply(channel uint16, consumer string, tag queue.Tag, keys amqp.Keys, content []byte)
+	// Content encodes a message for this connection. It may be called without any lock.
+	Content(channel uint16, p *Publication) []byte
 	// Cancel tells a client that the broker ended a subscription (QUEUE-13).
 	Cancel(channel uint16, consumer string)
 	// CloseChannel and CloseConnection ask the connection to end a channel, or itself, with that reason. It
@@ -60,6 +63,7 @@ type Client struct {
 	waited    bool        // the batch has been refused before: the disk was full
 	applied   func(segment.LSN)
 	exclusive []*queue.Queue // to be deleted with the connection (QUEUE-10)
+	sweep     int            // length of exclusive at which those that are gone already are forgotten
 
 	// Guarded by the state lock of the virtual host.
 	pending      []queue.Delivery
@@ -109,6 +113,19 @@ func newClient(vh *VHost, user *User, sink Sink) *Client {
 
 // VHost is the virtual host that the client is connected to.
 func (c *Client) VHost() *VHost { return c.vhost }
+
+// own notes an exclusive queue of the connection's. Those that have been deleted are forgotten whenever their
+// number has doubled.
+func (c *Client) own(q *queue.Queue) {
+	const few = 16
+	if len(c.exclusive) >= max(c.sweep, few) {
+		c.vhost.state.Lock()
+		c.exclusive = slices.DeleteFunc(c.exclusive, (*queue.Queue).Deleted)
+		c.vhost.state.Unlock()
+		c.sweep = 2 * len(c.exclusive)
+	}
+	c.exclusive = append(c.exclusive, q)
+}
 
 // Close deletes the connection's exclusive queues, and the connection counts no more against any limit. Its
 // channels must be closed.

@@ -24,6 +24,9 @@ func (b *Broker) FirstInLog() segment.LSN { return b.log.First() }
 // LastInLog is the newest record.
 func (b *Broker) LastInLog() segment.LSN { return b.log.Last() }
 
+// Owned is how many exclusive queues the client remembers.
+func (c *Client) Owned() int { return len(c.exclusive) }
+
 // Limits of what an outlet holds.
 const (
 	MaxOutletBytes    = maxOutletBytes

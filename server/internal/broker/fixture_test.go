@@ -432,9 +432,11 @@ func (s *sink) Refuse(channel uint16, seq uint64) {
 	s.note(func() { s.mu.refusals = append(s.mu.refusals, fmt.Sprintf("%d:%d", channel, seq)) })
 }
 
-func (s *sink) Reply(channel uint16, consumer string, tag queue.Tag, p *broker.Publication) {
+func (s *sink) Content(_ uint16, p *broker.Publication) []byte { return slices.Concat(p.Body...) }
+
+func (s *sink) Reply(channel uint16, consumer string, tag queue.Tag, keys amqp.Keys, _ []byte) {
 	s.note(func() {
-		s.mu.replies = append(s.mu.replies, fmt.Sprintf("%d:%s:%d %s", channel, consumer, tag, p.Keys.RoutingKey()))
+		s.mu.replies = append(s.mu.replies, fmt.Sprintf("%d:%s:%d %s", channel, consumer, tag, keys.RoutingKey()))
 	})
 }
 

@@ -188,7 +188,13 @@ func (s *staging) reset() {
 	s.batch.Reset()
 	clear(s.publishes)
 	s.publishes = s.publishes[:0]
+	if cap(s.publishes) > keepPublishes {
+		s.publishes = nil // a large transaction's
+	}
 }
+
+// keepPublishes is the length of a list of staged messages that is worth keeping: a batch of small ones.
+const keepPublishes = 32 << 10
 
 // Settle stages the outcome of a delivery; it takes effect with the next Flush or FlushSettles. method is
 // blamed if the tag is unknown.

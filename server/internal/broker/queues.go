@@ -108,7 +108,7 @@ func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LS
 		return nil, 0, errors.New("queue is missing right after its declaration was applied")
 	}
 	if d.Exclusive {
-		c.exclusive = append(c.exclusive, q)
+		c.own(q)
 	}
 	return q, lsn, nil
 }

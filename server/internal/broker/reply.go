@@ -88,14 +88,20 @@ func isReply(keys amqp.Keys) bool {
 func (c *Client) reply(p *Publication) (routed bool) {
 	vh := c.vhost
 	vh.state.Lock()
-	defer vh.state.Unlock()
 	requester := vh.state.replies[string(p.Keys.RoutingKey())]
-	if requester == nil {
+	room := requester != nil && requester.client.Room()
+	vh.state.Unlock()
+	if !room {
+		return requester != nil
+	}
+	// A large message takes its time, which others should not wait for.
+	content := requester.client.sink.Content(requester.Number, p)
+	vh.state.Lock()
+	defer vh.state.Unlock()
+	if vh.state.replies[string(p.Keys.RoutingKey())] != requester {
 		return false
 	}
-	if requester.client.Room() {
-		requester.client.sink.Reply(requester.Number, requester.replies.tag, requester.Channel.NextTag(), p)
-	}
+	requester.client.sink.Reply(requester.Number, requester.replies.tag, requester.Channel.NextTag(), p.Keys, content)
 	return true
 }
 

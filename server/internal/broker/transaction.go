@@ -16,18 +16,33 @@ import (
 // connection's reader.
 type transaction struct {
 	staging
-	replies []*Publication // answers that no queue and no log holds (REPLY-03)
-	logged  bool           // the batch has the reserved settlements: a commit has been refused by a full disk
+	replies    []*Publication // answers that no queue and no log holds (REPLY-03)
+	replyBytes int
+	logged     bool // the batch has the reserved settlements: a commit has been refused by a full disk
 }
 
 // reply keeps an answer until the commit.
 func (tx *transaction) reply(p *Publication) {
 	tx.replies = append(tx.replies, p.clone())
+	tx.replyBytes += len(p.Keys) + len(p.Header.Raw) + int(p.Header.BodySize)
 }
 
 func (tx *transaction) reset() {
 	tx.staging.reset()
-	tx.replies, tx.logged = nil, false
+	tx.replies, tx.replyBytes, tx.logged = nil, 0, false
+}
+
+// Uncommitted is about how many bytes of memory the publishes of the open transaction take.
+func (ch *Channel) Uncommitted() int {
+	if ch.tx == nil {
+		return 0
+	}
+	const each = 128 // of a message, besides its record
+	size := each * (len(ch.tx.publishes) + len(ch.tx.replies))
+	if len(ch.tx.publishes) > 0 {
+		size += ch.tx.batch.Len()
+	}
+	return size + ch.tx.replyBytes
 }
 
 // SelectTx switches the channel to transactions (TX-01). Errors are *amqp.Error.

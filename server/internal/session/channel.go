@@ -21,6 +21,8 @@ type channel struct {
 	prefetch  int    // for consumers started from now on (QOS-02)
 	consumers map[string]*queue.Consumer
 	returns   []byte // frames of what the open transaction could not route
+	held      int    // octets of this channel's in conn.held
+	sweep     int    // number of consumers at which those that have ended are forgotten
 }
 
 // openChannel handles a frame on a channel that is not open.
@@ -98,6 +100,8 @@ func (c *conn) frameWhileChannelCloses(ch *channel, f amqp.Frame) error {
 // release gives back what the channel held.
 func (ch *channel) release() {
 	ch.content.reset()
+	ch.returns = nil
+	ch.conn.letGo(ch)
 	ch.Channel.Close()
 }
 
@@ -217,7 +221,7 @@ func (ch *channel) sendBack(p *broker.Publication) {
 		ch.returns = ch.appendReturn(ch.returns, p)
 		return
 	}
-	ch.conn.out.add(func(dst []byte) []byte { return ch.appendReturn(dst, p) })
+	ch.conn.out.addContent(ch.appendReturn(nil, p))
 }
 
 func (ch *channel) appendReturn(dst []byte, p *broker.Publication) []byte {

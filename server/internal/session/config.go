@@ -21,6 +21,9 @@ type Config struct {
 	Listener access.Listener
 	// MaxMessageSize is the largest body accepted, in bytes (WIRE-15).
 	MaxMessageSize uint64
+	// MaxHeld is how many bytes a connection may have sent of messages that are not complete yet and of
+	// transactions that are not committed; by default 64 MiB, or two messages of the largest size.
+	MaxHeld int
 	// HandshakeTimeout is the time from the TCP connection to connection.open (HDR-05).
 	HandshakeTimeout time.Duration
 	// AuthFailureDelay is how long the answer to a failed login is held back (ERR-10). Negative: not at all.
@@ -38,6 +41,7 @@ func (c Config) WithDefaults() Config {
 	orDefault(&c.FrameMax, 131072)
 	orDefault(&c.Heartbeat, 60*time.Second)
 	orDefault(&c.MaxMessageSize, 16<<20)
+	orDefault(&c.MaxHeld, max(64<<20, 2*int(c.MaxMessageSize)))
 	orDefault(&c.HandshakeTimeout, 10*time.Second)
 	orDefault(&c.AuthFailureDelay, time.Second)
 	orDefault(&c.ClusterName, "millrace")

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -57,6 +58,7 @@ type conn struct {
 	deadline  time.Time          // the read deadline that extendDeadline set last
 	until     time.Time          // the read deadline that holds unless somebody wants the reader
 	partial   []*channel         // have a content that the buffer just read did not complete
+	held      int                // octets that channels hold for work that is not complete; see hold
 	ready     broker.Publication // reused for each publish
 }
 
@@ -198,12 +200,19 @@ func (c *conn) handleInput() error {
 	if err := c.throttlePartial(); err != nil {
 		return err
 	}
+	var tooMuch error
 	for _, ch := range c.partial {
 		ch.content.keep() // the buffer is about to be reused
 		ch.partial = false
+		tooMuch = cmp.Or(tooMuch, c.hold(ch))
 	}
 	clear(c.partial)
 	c.partial = c.partial[:0]
+	if tooMuch != nil {
+		if err := c.fail(tooMuch); err != nil {
+			return err
+		}
+	}
 	c.in.expect(amqp.FrameSize(c.in.unread()))
 	return nil
 }
@@ -437,15 +446,21 @@ func (c *conn) Refuse(channel uint16, seq uint64) {
 }
 
 // Reply implements [broker.Sink]. It is dropped when too much waits for a requester that does not read.
-func (c *conn) Reply(channel uint16, consumer string, tag queue.Tag, p *broker.Publication) {
+func (c *conn) Reply(channel uint16, consumer string, tag queue.Tag, keys amqp.Keys, content []byte) {
 	if c.out.full() {
 		return
 	}
 	c.out.add(func(dst []byte) []byte {
 		start := len(dst)
-		dst = amqp.AppendDeliver(amqp.BeginFrame(dst, amqp.FrameMethod, channel), consumer, uint64(tag), false, p.Keys)
-		return c.appendContent(amqp.EndFrame(dst, start), channel, p)
+		dst = amqp.AppendDeliver(amqp.BeginFrame(dst, amqp.FrameMethod, channel), consumer, uint64(tag), false, keys)
+		return amqp.EndFrame(dst, start)
 	})
+	c.out.addContent(content)
+}
+
+// Content implements [broker.Sink].
+func (c *conn) Content(channel uint16, p *broker.Publication) []byte {
+	return c.appendContent(nil, channel, p)
 }
 
 // appendContent appends a message that the log does not have.

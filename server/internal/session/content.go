@@ -104,6 +104,14 @@ func (c *content) keep() {
 	c.pieces = c.pieces[:0]
 }
 
+// size is how many octets the content has been given that outlive the read buffer.
+func (c *content) size() int {
+	if c.kept == nil {
+		return 0
+	}
+	return len(c.kept.B) + len(c.head)
+}
+
 // publication describes the whole content to the broker, borrowing from it.
 func (c *content) publication(p *broker.Publication, now int64) {
 	*p = broker.Publication{

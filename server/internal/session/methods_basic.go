@@ -1,6 +1,8 @@
 package session
 
 import (
+	"maps"
+
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/queue"
@@ -52,7 +54,18 @@ func (ch *channel) basicConsume(m *amqp.BasicConsume) error {
 		return err
 	}
 	ch.consumers[tag] = consumer
+	ch.forgetEnded()
 	return nil
+}
+
+// forgetEnded forgets consumers whose queues were deleted, whenever their number has doubled.
+func (ch *channel) forgetEnded() {
+	const few = 16
+	if len(ch.consumers) < max(ch.sweep, few) {
+		return
+	}
+	maps.DeleteFunc(ch.consumers, func(_ string, consumer *queue.Consumer) bool { return ch.conn.client.Ended(consumer) })
+	ch.sweep = 2 * len(ch.consumers)
 }
 
 // countConsumers counts the channel's consumers that have not ended.

@@ -35,8 +35,11 @@ func (ch *channel) txCommit(m *amqp.TxCommit) error {
 	if err != nil {
 		return err
 	}
-	ch.conn.out.add(func(dst []byte) []byte { return append(dst, ch.returns...) })
+	if len(ch.returns) > 0 {
+		ch.conn.out.addContent(ch.returns)
+	}
 	ch.returns = nil
+	ch.conn.letGo(ch)
 	ch.reply(&amqp.TxCommitOk{})
 	return nil
 }
@@ -47,6 +50,7 @@ func (ch *channel) txRollback(m *amqp.TxRollback) error {
 	}
 	ch.Rollback()
 	ch.returns = nil
+	ch.conn.letGo(ch)
 	ch.reply(&amqp.TxRollbackOk{})
 	return nil
 }

@@ -24,17 +24,23 @@ type outbox struct {
 	drained chan struct{}
 }
 
-// outgoing is a sequence of items; frames holds the octets of those that are ready frames.
+// outgoing is a sequence of items; frames holds the octets of those that are ready frames, blocks those that
+// are too large to be copied.
 type outgoing struct {
-	items  []item
-	frames []byte
+	items      []item
+	frames     []byte
+	blocks     [][]byte
+	blockBytes int
 }
 
-// item is a delivery, or where frames is not 0 so many octets of ready frames.
+// item is a delivery, or where frames is positive so many octets of ready frames, and where it is isBlock the
+// next block of them.
 type item struct {
 	frames   int
 	delivery queue.Delivery
 }
+
+const isBlock = -1
 
 // A reader whose peer does not read its replies stops reading requests here. The items leave room for the
 // deliveries that broker.Client allows.
@@ -59,6 +65,28 @@ func (o *outbox) add(encode func(dst []byte) []byte) {
 	before := len(o.mu.frames)
 	o.mu.frames = encode(o.mu.frames)
 	o.noteFramesLocked(len(o.mu.frames) - before)
+	o.mu.Unlock()
+	if empty {
+		signal(o.wake)
+	}
+}
+
+// addContent adds frames that are encoded already, and the outbox's from now on: not under its lock, which
+// the broker's deliveries wait for.
+func (o *outbox) addContent(frames []byte) {
+	if len(frames) < spliceFrom {
+		o.add(func(dst []byte) []byte { return append(dst, frames...) })
+		return
+	}
+	o.mu.Lock()
+	if o.mu.closed {
+		o.mu.Unlock()
+		return
+	}
+	empty := len(o.mu.items) == 0
+	o.mu.items = append(o.mu.items, item{frames: isBlock})
+	o.mu.blocks = append(o.mu.blocks, frames)
+	o.mu.blockBytes += len(frames)
 	o.mu.Unlock()
 	if empty {
 		signal(o.wake)
@@ -106,6 +134,9 @@ func (o *outbox) take(out *outgoing) bool {
 	clear(out.items)
 	out.items, o.mu.items = o.mu.items, out.items[:0]
 	out.frames, o.mu.frames = o.mu.frames, out.frames[:0]
+	clear(out.blocks)
+	out.blocks, o.mu.blocks = o.mu.blocks, out.blocks[:0]
+	o.mu.blockBytes = 0
 	closed := o.mu.closed
 	o.mu.Unlock()
 	signal(o.drained)
@@ -116,7 +147,7 @@ func (o *outbox) take(out *outgoing) bool {
 func (o *outbox) full() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return (len(o.mu.frames) > maxReplyBytes || len(o.mu.items) > maxItems) && !o.mu.closed
+	return (len(o.mu.frames)+o.mu.blockBytes > maxReplyBytes || len(o.mu.items) > maxItems) && !o.mu.closed
 }
 
 // close ends the outbox: what it holds is still sent, nothing more is added.

@@ -29,7 +29,8 @@ type writer struct {
 	failed   error
 }
 
-// splice is a body piece, borrowed from the view, that follows after at octets of the buffer.
+// splice is a body piece, borrowed from the view, or a block of the outbox, that follows after at octets of the
+// buffer.
 type splice struct {
 	at    int
 	piece []byte
@@ -84,13 +85,18 @@ func (w *writer) drain() bool {
 			w.shrink()
 			return true
 		}
-		frames := w.out.frames
+		frames, blocks := w.out.frames, w.out.blocks
 		for i := range w.out.items {
 			it := &w.out.items[i]
-			if it.frames > 0 {
+			switch {
+			case it.frames > 0:
 				w.buf = append(w.buf, frames[:it.frames]...)
 				frames = frames[it.frames:]
-			} else {
+			case it.frames == isBlock:
+				w.splices = append(w.splices, splice{len(w.buf), blocks[0]})
+				w.spliced += len(blocks[0])
+				blocks = blocks[1:]
+			default:
 				w.delivery(&it.delivery)
 			}
 			if len(w.buf)+w.spliced >= writeSize {
@@ -162,7 +168,7 @@ func (w *writer) undeliverable(d *queue.Delivery, err error) {
 // write sends what is gathered. After a failure it only keeps the accounts: the reader finds out about
 // the broken connection and ends it.
 func (w *writer) write() {
-	if w.failed == nil && len(w.buf) > 0 {
+	if w.failed == nil && len(w.buf)+w.spliced > 0 {
 		w.failed = w.send()
 		if w.failed != nil {
 			w.conn.net.Close() // wakes the reader
