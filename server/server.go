@@ -52,6 +52,9 @@ type Config struct {
 	// DiskFreeLimit how many bytes must be free on the disk with the data. Zero is no limit.
 	MemoryLimit   MemoryLimit
 	DiskFreeLimit int64
+	// ConsumerTimeout is how long a consumer may take to settle a delivery, unless its queue says otherwise;
+	// negative is for ever.
+	ConsumerTimeout time.Duration
 	// Repair goes on with a log whose files have damaged headers, and writes these anew.
 	Repair bool
 	// Heartbeat is the interval offered to clients.
@@ -134,9 +137,10 @@ func Open(cfg Config) (*Server, error) {
 	b, err := broker.Open(broker.Config{
 		Data: cfg.Data, Sync: cfg.Sync, SegmentSize: cfg.SegmentSize, RetainBytes: cfg.RetainBytes,
 		RetainTime: cfg.RetainTime, CheckpointEvery: cfg.CheckpointEvery, Repair: cfg.Repair, Logger: cfg.Logger,
-		NoFirstStart: defined != nil && len(defined.Users) > 0, // AUTH-06
-		Alarms:       alarm.Config{Memory: cfg.MemoryLimit, DiskFree: uint64(cfg.DiskFreeLimit)},
-		FirstStart:   cfg.First.access(), LoopbackUsers: cfg.LoopbackUsers, Limits: access.NodeLimits(cfg.Limits),
+		ConsumerTimeout: cfg.ConsumerTimeout,
+		NoFirstStart:    defined != nil && len(defined.Users) > 0, // AUTH-06
+		Alarms:          alarm.Config{Memory: cfg.MemoryLimit, DiskFree: uint64(cfg.DiskFreeLimit)},
+		FirstStart:      cfg.First.access(), LoopbackUsers: cfg.LoopbackUsers, Limits: access.NodeLimits(cfg.Limits),
 	})
 	if err != nil {
 		closeAll(listeners)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,6 +103,7 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	memory, diskFree := memoryLimit{Share: 0.6}, size(50_000_000)
 	flags.Var(&memory, "memory-limit", "held memory beyond which connections that publish are blocked: a size, or a share of what the process may use; 0 turns it off")
 	flags.Var(&diskFree, "disk-free-limit", "free disk space below which connections that publish are blocked; 0 turns it off")
+	consumerTimeout := flags.Duration("consumer-timeout", 30*time.Minute, "how long a consumer may take to acknowledge, unless its queue says otherwise; 0 is for ever")
 	heartbeat := flags.Duration("heartbeat", time.Minute, "interval offered to clients")
 	definitions := flags.String("definitions", "", "file of users, permissions, policies, queues and so on to bring about, as RabbitMQ exports them; read again on SIGHUP")
 	repair := flags.Bool("repair", false, "go on with a log whose files have damaged headers, and write these anew")
@@ -123,8 +125,9 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	}
 	cfg = server.Config{
 		Data: *data, Listen: *listen, SegmentSize: int64(segmentSize), RetainBytes: int64(retainBytes), RetainTime: *retainTime,
-		CheckpointEvery: *checkpoint, MaxMessageSize: int64(maxMessage), Heartbeat: *heartbeat, Definitions: *definitions,
 		MemoryLimit: server.MemoryLimit(memory), DiskFreeLimit: int64(diskFree), Repair: *repair, Version: version,
+		CheckpointEvery: *checkpoint, ConsumerTimeout: cmp.Or(*consumerTimeout, -1), MaxMessageSize: int64(maxMessage),
+		Heartbeat: *heartbeat, Definitions: *definitions,
 	}
 	cfg.TLSListen, cfg.TLS, cfg.CertificateName = *tlsListen, tls, *certName
 	if cfg.TLS.Verify = server.VerifyMode(*verify); cfg.TLS.Verify == server.VerifyNone {
@@ -139,6 +142,9 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 		cfg.LoopbackUsers = []string{}
 	}
 	var errs []error
+	if *consumerTimeout < 0 {
+		errs = append(errs, fmt.Errorf("--consumer-timeout %v is negative", *consumerTimeout))
+	}
 	switch *sync {
 	case "disk":
 		cfg.Sync = wal.SyncDisk

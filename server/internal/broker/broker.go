@@ -34,6 +34,9 @@ type Config struct {
 	// Alarms says when memory and disk are low. The log leaves so much of the disk free as the disk alarm asks
 	// for; the folder and the source of its free space are the broker's to say.
 	Alarms alarm.Config
+	// ConsumerTimeout is how long a consumer may take to settle a delivery unless its queue says otherwise: 30
+	// minutes by default, negative is for ever (CONS-12).
+	ConsumerTimeout time.Duration
 	// Repair goes on with a log whose segment headers are damaged, and writes them anew.
 	Repair bool
 	// FirstStart is what a data folder without users gets; one without a name stands for guest's (AUTH-06).
@@ -61,6 +64,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.LoopbackUsers == nil {
 		c.LoopbackUsers = access.DefaultLoopbackUsers()
+	}
+	if c.ConsumerTimeout == 0 {
+		c.ConsumerTimeout = 30 * time.Minute
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

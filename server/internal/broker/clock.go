@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// clock wakes the queues whose messages, or who themselves, expire. It is a goroutine of its own that
+// clock wakes the queues whose messages, or who themselves, expire, and looks for deliveries that were not
+// settled in time. It is a goroutine of its own that
 // sleeps until the earliest of these times.
 type clock struct {
 	broker *Broker
@@ -65,8 +66,14 @@ func (c *clock) tick(now int64) {
 	for _, vh := range c.broker.hosts() {
 		vh.state.Lock()
 		vh.state.agenda.Tick(now)
-		expired := vh.state.agenda.TakeExpired()
+		expired, look := vh.state.agenda.TakeExpired(), vh.state.agenda.NextLook()
 		vh.unlockStateAt(now) // says the next time
+		if look != 0 && look <= now {
+			look = vh.look(now)
+		}
+		if look != 0 {
+			c.before(look)
+		}
 		for _, q := range expired {
 			vh.deleteIf(q, func() bool { return q.Consumers() == 0 })
 		}

@@ -55,7 +55,11 @@ func (vh *VHost) withDefaultType(args amqp.Table, t policy.Type) amqp.Table {
 // and what policies make of that. The topology may be read.
 func (vh *VHost) rulesOf(d *queue.Declaration) queue.Rules {
 	settings, _ := vh.topology.policies.EffectiveQueue(d.Name, vh.settingsOf(d))
-	return rules(&settings)
+	r := rules(&settings)
+	if !settings.ConsumerTimeout.OK {
+		r.Patience = max(0, vh.broker.cfg.ConsumerTimeout.Milliseconds())
+	}
+	return r
 }
 
 // settingsOf returns what a queue's arguments ask for.
@@ -69,6 +73,10 @@ func (vh *VHost) settingsOf(d *queue.Declaration) policy.Settings {
 
 // quorumMaxPriority is the highest priority of messages in a quorum queue (PRIO-03).
 const quorumMaxPriority = 31
+
+// maxRetry bounds the least wait of a returned message, in milliseconds: ten years, that its multiples can be
+// reckoned with.
+const maxRetry = 10 * 365 * 24 * 3600 * 1000
 
 // rules are the settings as a queue understands them.
 func rules(s *policy.Settings) queue.Rules {
@@ -88,9 +96,15 @@ func rules(s *policy.Settings) queue.Rules {
 	r.DeadLetterKey, r.DeadLetterKeySet = s.DeadLetterRoutingKey.Value, s.DeadLetterRoutingKey.OK
 	r.SingleActive = s.SingleActiveConsumer
 	r.MaxPriority = s.MaxPriority
+	r.Patience = s.ConsumerTimeout.Value.Milliseconds()
 	if s.Type == policy.Quorum {
 		r.CountsReturns, r.DeliveryLimit = true, s.DeliveryLimit.Value
 		r.MaxPriority = quorumMaxPriority
+		retry := s.DelayedRetry.Value
+		r.RetryFailed = retry == policy.RetryAll || retry == policy.RetryFailed
+		r.RetryReturned = retry == policy.RetryAll || retry == policy.RetryReturned
+		r.RetryMin = min(s.DelayedRetryMin.Value.Milliseconds(), maxRetry)
+		r.RetryMax = s.DelayedRetryMax.Value.Milliseconds()
 		// DLX-11; a queue that gives up its oldest cannot insist.
 		r.LettersSurely = s.DeadLetterStrategy.Value == policy.AtLeastOnce && r.Rejects
 	}

@@ -85,6 +85,9 @@ func (vh *VHost) unlockStateAt(now int64) {
 	s.touched = s.touched[:0]
 	journal, deaths := s.agenda.HasJournal(), s.agenda.HasDeaths()
 	next, timed := s.agenda.NextTime()
+	if s.agenda.TakeSooner() {
+		vh.broker.clock.before(s.agenda.NextLook())
+	}
 	s.Unlock()
 	if journal {
 		vh.broker.journal.wake()

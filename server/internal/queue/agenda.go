@@ -12,12 +12,16 @@ type Agenda struct {
 	expired  []*Queue
 	deaths   []Death
 	timers   timers
+
+	patience int64 // the least that there was, in ms; 0 is none
+	look     int64 // when to look for what is overdue, in ms; 0 is never
+	sooner   bool  // that has come nearer
 }
 
 // Dispatch hands out what the scheduled queues can deliver and clears the list. now, in milliseconds,
 // tells which messages have expired.
 func (a *Agenda) Dispatch(now int64) {
-	// Dispatching schedules nothing itself, so one pass is enough.
+	// Dispatching schedules nothing but the queue that is being dispatched, so one pass is enough.
 	for _, q := range a.dispatch {
 		q.scheduled = false
 		q.deliver(now)

@@ -67,6 +67,7 @@ type Channel struct {
 	limit     int // of all consumers together; 0 is no limit (QOS-03)
 	consumed  int // held by consumers that share it; basic.get does not count (QOS-04)
 	reserved  []reservation
+	doomed    bool // somebody has been told to close it
 }
 
 // NewChannel makes a channel whose deliveries go to outlet.
@@ -85,6 +86,7 @@ type unsettled struct {
 	entry    entry
 	since    int64 // when it was handed out, in ms
 	reserved bool  // settled by a transaction that is not committed yet
+	returned bool  // went back to its queue, which the client may not know: to settle it has no effect
 }
 
 // outstanding reports whether the delivery can be settled.
@@ -150,6 +152,7 @@ func (ch *Channel) Close() {
 func (ch *Channel) conclude(u *unsettled, o Outcome, logged bool) {
 	q, c := u.queue, u.consumer
 	switch {
+	case u.returned:
 	case o == Returned || o == Failed:
 		q.requeue(u.entry, o == Failed)
 	case o == Rejected && q.rules.DeadLetters:

@@ -59,6 +59,7 @@ func (q *Queue) Consume(c *Consumer) error {
 		q.exclusive = c
 	}
 	c.queue = q
+	q.agenda.watch(c.Patience)
 	i, found := slices.BinarySearchFunc(q.levels, c.Priority, func(l level, p int) int { return cmp.Compare(p, l.priority) })
 	if !found {
 		q.levels = slices.Insert(q.levels, i, level{priority: c.Priority})

@@ -124,6 +124,7 @@ func (q *Queue) SetRules(r Rules, now int64) {
 	q.rejects.Store(r.Rejects)
 	q.used = max(q.used, now)
 	q.stalled = false
+	q.agenda.watch(r.Patience)
 	q.agenda.schedule(q)
 	q.agenda.setTimer(q)
 }
@@ -147,6 +148,9 @@ func (q *Queue) nextTime() int64 {
 	at, ok := q.lanes.nextDeadline()
 	if !ok {
 		at = 0
+	}
+	if len(q.retries) > 0 && (at == 0 || q.retries[0].at < at) {
+		at = q.retries[0].at
 	}
 	if q.rules.Expires > 0 && q.consumers == 0 {
 		if unused := q.used + q.rules.Expires; at == 0 || unused < at {

@@ -70,6 +70,9 @@ type Queue struct {
 	left    bool        // the last consumer has left since
 	timer   timer
 
+	retries  retries // wait before they are ready again
+	returned []retry // will wait from the next dispatch on, for as long as at says
+
 	scheduled, journaled bool // on the agenda's lists
 }
 
@@ -220,6 +223,7 @@ func (q *Queue) Delete() []*Consumer {
 	}
 	q.levels, q.consumers, q.exclusive, q.active = nil, 0, nil, nil
 	q.journal = journal{}
+	q.retries, q.returned = nil, nil
 	return consumers
 }
 
@@ -231,6 +235,9 @@ func (q *Queue) deliver(now int64) {
 	}
 	if q.left {
 		q.used, q.left = now, false
+	}
+	if len(q.returned) > 0 {
+		q.startWaits(now)
 	}
 	q.handOut(now)
 	q.expire(now)
@@ -328,6 +335,11 @@ func (q *Queue) requeue(e entry, failed bool) {
 		returns := lane.CountReturn(e.position, countReturn(failed))
 		if limit := q.rules.DeliveryLimit; failed && limit >= 0 && failures(returns) > limit { // QQ-03
 			q.die(e, CauseDeliveryLimit)
+			return
+		}
+		if wait := q.rules.retryWait(Returns(returns), failed); wait > 0 {
+			q.returned = append(q.returned, retry{wait, e})
+			q.agenda.schedule(q)
 			return
 		}
 	}

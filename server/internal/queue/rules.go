@@ -30,6 +30,13 @@ type Rules struct {
 	CountsReturns bool
 	// SingleActive: one consumer at a time gets all messages (SAC-01).
 	SingleActive bool
+	// Patience is how long a delivery may be unsettled, in milliseconds; 0 is for ever (CONS-12).
+	Patience int64
+	// RetryFailed and RetryReturned: messages that come back after a failure, or else, wait before they are
+	// ready again: RetryMin times how often they came back, at most RetryMax if that is not 0; in milliseconds
+	// (QQ-07). RetryMin is at most ten years.
+	RetryFailed, RetryReturned bool
+	RetryMin, RetryMax         int64
 	// Keeps says what an exchange's own queue keeps messages for; nobody consumes from such a queue.
 	Keeps Keeping
 }

@@ -66,6 +66,7 @@ func (a *Agenda) NextTime() (at int64, ok bool) {
 func (a *Agenda) Tick(now int64) {
 	for len(a.timers) > 0 && a.timers[0].timer.at <= now {
 		q := a.timers[0]
+		q.endWaits(now)
 		q.expire(now)
 		if q.rules.Expires > 0 && q.consumers == 0 && q.used+q.rules.Expires <= now && !q.deleted {
 			a.expired = append(a.expired, q)

@@ -21,7 +21,7 @@ func (ch *Channel) Reserve(tag Tag, multiple bool, o Outcome) error {
 func (ch *Channel) Reserved(yield func(q *Queue, reason segment.SettleReason, lsn segment.LSN)) {
 	for _, r := range ch.reserved {
 		u := ch.held.reserved(r.tag)
-		if r.outcome == Returned || r.outcome == Failed || u.entry.transient || !u.queue.Durable || u.queue.deleted {
+		if u.returned || r.outcome == Returned || r.outcome == Failed || u.entry.transient || !u.queue.Durable || u.queue.deleted {
 			continue
 		}
 		if r.outcome == Rejected && u.queue.rules.DeadLetters {

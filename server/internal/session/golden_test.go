@@ -162,6 +162,23 @@ var basicTranscripts = []transcript{
 		p.script.Reset()
 		p.script.WriteString(shown)
 	}},
+	{"consumer-timeout", "A delivery is not settled in time: the channel ends, or with a quorum queue the consumer.", func(s *server, p *peer) {
+		open(p)
+		p.send(1, &amqp.QueueDeclare{Queue: "plain", Arguments: amqp.Table{"x-consumer-timeout": int32(100)}}, &amqp.BasicConsume{Queue: "plain", ConsumerTag: "c"})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "plain"}, &amqp.BasicConsumeOk{ConsumerTag: "c"})
+		p.publish(1, "", "plain", "forgotten")
+		p.expectDeliveries(1, "c:1:forgotten")
+		p.expectChannelClose(1, closed{amqp.PreconditionFailed, 0, "*"})
+		p.openChannel(1)
+		p.send(1, &amqp.QueueDeclare{Queue: "quorum", Durable: true, Arguments: amqp.Table{"x-queue-type": "quorum", "x-consumer-timeout": int32(100)}},
+			&amqp.BasicConsume{Queue: "quorum", ConsumerTag: "c"})
+		p.expect(1, &amqp.QueueDeclareOk{Queue: "quorum"}, &amqp.BasicConsumeOk{ConsumerTag: "c"})
+		p.publish(1, "", "quorum", "forgotten too")
+		p.expectDeliveries(1, "c:1:forgotten too")
+		p.expect(1, &amqp.BasicCancel{ConsumerTag: "c", NoWait: true})
+		p.send(1, &amqp.BasicAck{DeliveryTag: 1})
+		p.get(1, "quorum")
+	}},
 	{"recover", "Everything unsettled is delivered again.", func(_ *server, p *peer) {
 		open(p)
 		p.send(1, &amqp.QueueDeclare{Queue: "again", Exclusive: true}, &amqp.BasicConsume{ConsumerTag: "c"})
