@@ -69,3 +69,8 @@ func (vh *VHost) locked(method amqp.MethodID, name string) *amqp.Error {
 		"cannot obtain exclusive access to locked queue '%s' in vhost '%s'. It could be originally declared on another "+
 			"connection or the exclusive property value does not match that of the original declaration.", name, vh.Name)
 }
+
+// reservedQueue is the answer to a declaration of a name that the broker keeps to itself (QUEUE-05).
+func reservedQueue(name string) *amqp.Error {
+	return amqp.Errorf(amqp.AccessRefused, amqp.QueueDeclareID, "queue name '%s' contains reserved prefix 'amq.*'", name)
+}

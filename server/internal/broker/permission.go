@@ -21,7 +21,11 @@ func (c *Client) mayDeclareQueue(d *QueueDeclaration) error {
 	if d.Passive {
 		return c.permits.CheckAny(access.Queue(d.Name), amqp.QueueDeclareID)
 	}
-	return c.mayUse(access.Configure, access.Queue(d.Name), amqp.QueueDeclareID)
+	err := c.mayUse(access.Configure, access.Queue(d.Name), amqp.QueueDeclareID)
+	if err != nil && isReserved(d.Name) && !d.generated {
+		return reservedQueue(d.Name) // nobody may
+	}
+	return err
 }
 
 // mayCreateQueue refuses a new queue if there are enough (QUEUE-17), or if it is to dead-letter to an exchange

@@ -101,6 +101,13 @@ func TestGeneratedNameIsWhatPermissionIsAskedFor(t *testing.T) { // AUTH-02
 	f.as("gen", "^amq\\.gen-", "", "").queue(broker.QueueDeclaration{})
 }
 
+func TestNobodyMayDeclareReservedNames(t *testing.T) { // QUEUE-05
+	t.Parallel()
+	f := open(t)
+	_, err := f.as("ann", "", "", "").DeclareQueue(broker.QueueDeclaration{Name: "amq.q"})
+	wantError(t, err, amqp.AccessRefused, amqp.QueueDeclareID, "queue name 'amq.q' contains reserved prefix 'amq.*'")
+}
+
 func TestPermissionCountsForTheNextPublish(t *testing.T) { // AUTH-04
 	t.Parallel()
 	f := open(t)

@@ -91,14 +91,14 @@ func (b *Broker) enterChannel(c *Client) error {
 	p := &b.presence
 	p.Lock()
 	defer p.Unlock()
-	if err := b.cfg.Limits.CheckChannel(nodeName, p.channels); err != nil {
-		return err
-	}
 	u := p.users[c.user.Name]
 	if u == nil {
 		return errStopped // the connection is closing
 	}
 	if err := b.access.State().CheckChannel(c.user.Name, u.channels); err != nil {
+		return err
+	}
+	if err := b.cfg.Limits.CheckChannel(nodeName, p.channels); err != nil {
 		return err
 	}
 	u.channels++

@@ -83,8 +83,7 @@ func (c *Client) DeclareQueue(d QueueDeclaration) (QueueInfo, error) {
 func (c *Client) createQueueLocked(d QueueDeclaration) (*queue.Queue, segment.LSN, error) {
 	vh := c.vhost
 	if isReserved(d.Name) && !d.generated {
-		return nil, 0, amqp.Errorf(amqp.AccessRefused, amqp.QueueDeclareID,
-			"queue name '%s' contains reserved prefix 'amq.*'", d.Name)
+		return nil, 0, reservedQueue(d.Name)
 	}
 	if err := c.mayCreateQueue(&d); err != nil {
 		return nil, 0, err

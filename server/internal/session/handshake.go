@@ -1,6 +1,7 @@
 package session
 
 import (
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -126,7 +127,7 @@ func (c *conn) startOk(m *amqp.ConnectionStartOk) error {
 // guessing passwords is slow (ERR-10).
 func (c *conn) refuse(mechanism string, why error) error {
 	c.logger.Warn("login refused", "error", why)
-	time.Sleep(c.cfg.AuthFailureDelay)
+	c.hesitate(c.cfg.AuthFailureDelay)
 	if !c.features.authClose {
 		return errEnd
 	}
@@ -154,6 +155,15 @@ func (c *conn) updateSecret() error {
 		}
 	}
 	return nil
+}
+
+// hesitate lets a while pass, unless the client hangs up or the server shuts down. What comes meanwhile is
+// not heard.
+func (c *conn) hesitate(delay time.Duration) {
+	if delay > 0 {
+		c.setReadDeadline(time.Now().Add(delay))
+		_, _ = io.Copy(io.Discard, c.net)
+	}
 }
 
 func isLoopback(a net.Addr) bool {

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"slices"
@@ -61,6 +62,33 @@ func TestHandshakeMustEndInTime(t *testing.T) { // HDR-05
 			})
 		})
 	}
+}
+
+func TestTLSHandshakeMustEndInTime(t *testing.T) { // HDR-05
+	inFakeTime(t, func(t *testing.T, s *server) {
+		mine, theirs := net.Pipe()
+		start, ended := time.Now(), make(chan struct{})
+		go func() {
+			session.Serve(s.cfg, s.broker, tls.Server(theirs, &tls.Config{}), &s.stopper)
+			close(ended)
+		}()
+		<-ended
+		wantAfter(t, "closed", start, 10*time.Second, 10*time.Second)
+		mine.Close()
+	})
+}
+
+func TestStopDoesNotWaitForTheAnswerToAFailedLogin(t *testing.T) { // ERR-10
+	inFakeTime(t, func(t *testing.T, s *server) {
+		p := s.dial(t)
+		p.header()
+		p.send(0, plain("guest", "wrong"))
+		synctest.Wait()
+		start := time.Now()
+		s.stopper.Stop()
+		p.method("answer", 0)
+		wantAfter(t, "answered", start, 0, 0)
+	})
 }
 
 func TestFailedLoginIsAnsweredLate(t *testing.T) { // ERR-10
