@@ -75,6 +75,11 @@ endif
 crash: ## kill and restart the broker CRASH times under load and check what clients were promised
 	go test -run Crash -count 1 -timeout 60m -v ./cmd/millrace -args -crash.rounds=$(CRASH) $(ARGS)
 
+.PHONY: compat
+compat: ## the scenarios of the tests on Millrace and on Debian's RabbitMQ, and what differs
+	go test $(TESTFLAGS) ./cmd/millrace ./server/internal/session
+	go test -count 1 -timeout 20m -v -run '^TestScenariosOnRabbitMQ$$' ./cmd/millrace -args -compat $(ARGS)
+
 .PHONY: clients
 clients: ## stock clients of other languages against a broker
 	tools/clients/run

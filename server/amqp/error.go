@@ -43,6 +43,12 @@ func (e *Error) ChannelClose() *ChannelClose {
 	return &ChannelClose{ReplyCode: e.Code, ReplyText: e.ReplyText(), Method: e.Method}
 }
 
+// UnexpectedOnChannel is the error of a frame whose type has no place on its channel: a heartbeat on any
+// but 0 (CONN-19), content on that.
+func UnexpectedOnChannel(f Frame) *Error {
+	return Errorf(UnexpectedFrame, 0, "type %d, %s", f.Type, frameOctets(f.Payload))
+}
+
 // ExpectedMethod is the error of a HEADER or BODY frame on a channel where no content is due.
 func ExpectedMethod() *Error {
 	return &Error{Code: UnexpectedFrame, Text: "expected method frame, got non method frame instead"}

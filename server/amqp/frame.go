@@ -96,7 +96,7 @@ func (f Frame) fault(end byte) *Error {
 	case end != FrameEnd:
 		return Errorf(FrameError, 0, "type %d, %s: {invalid_frame_end_marker,%d}", f.Type, frameOctets(f.Payload), end)
 	case f.Type == FrameHeartbeat && len(f.Payload) == 0: // CONN-19: on a channel other than 0
-		return Errorf(UnexpectedFrame, 0, "type %d, %s", f.Type, frameOctets(f.Payload))
+		return UnexpectedOnChannel(f)
 	}
 	return Errorf(FrameError, 0, "type %d, %s: unknown_frame", f.Type, frameOctets(f.Payload))
 }

@@ -28,7 +28,7 @@ type channel struct {
 // openChannel handles a frame on a channel that is not open.
 func (c *conn) openChannel(f amqp.Frame) error {
 	if f.Type != amqp.FrameMethod {
-		return amqp.Errorf(amqp.ChannelError, 0, "expected 'channel.open'")
+		return amqp.ExpectedMethod()
 	}
 	id := amqp.PeekMethod(f.Payload)
 	switch id {

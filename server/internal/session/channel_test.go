@@ -11,8 +11,9 @@ func TestChannelNumbersAndLimit(t *testing.T) { // CHAN-01
 	p.handshakeWith(plain("guest", "guest"), amqp.ConnectionTuneOk{ChannelMax: 2, FrameMax: 4096})
 	p.openChannel(60000)
 	p.openChannel(65535)
-	p.send(65535, &amqp.ChannelClose{ReplyCode: amqp.ReplySuccess}, &amqp.ChannelOpen{})
-	p.expect(65535, &amqp.ChannelCloseOk{}, &amqp.ChannelOpenOk{})
+	p.send(65535, &amqp.ChannelClose{ReplyCode: amqp.ReplySuccess})
+	p.expect(65535, &amqp.ChannelCloseOk{})
+	p.openChannel(65535)
 	p.send(1, &amqp.ChannelOpen{})
 	p.expectConnectionClose(closed{amqp.NotAllowed, 0, "number of channels opened (2) has reached the negotiated channel_max (2)"})
 }
@@ -33,15 +34,24 @@ func TestMethodsNeedAnOpenChannel(t *testing.T) { // CHAN-02
 	for _, m := range []amqp.Method{
 		&amqp.QueueDeclare{Queue: "q"}, &amqp.ChannelClose{ReplyCode: amqp.ReplySuccess}, &amqp.BasicPublish{}, &amqp.BasicAck{DeliveryTag: 1},
 	} {
-		p := s.connect(t)
-		p.send(2, m)
-		p.expectConnectionClose(closed{amqp.ChannelError, m.ID(), "expected 'channel.open'"})
+		t.Run(m.ID().String(), func(t *testing.T) {
+			p := s.connect(t)
+			p.send(2, m)
+			if m.ID().HasContent() { // which some wait for
+				p.raw(frame(amqp.FrameHeader, 2, amqp.AppendHeader(nil, 0, &amqp.Properties{})...).Append(nil))
+			}
+			p.expectConnectionClose(closed{amqp.ChannelError, m.ID(), "expected 'channel.open'"})
+		})
 	}
 	p := s.connect(t)
-	p.send(2, &amqp.ChannelCloseOk{}) // late, and harmless
-	p.expectNothing(1)
 	p.send(1, &amqp.ChannelOpen{})
 	p.expectConnectionClose(closed{amqp.ChannelError, amqp.ChannelOpenID, "second 'channel.open' seen"})
+}
+
+func TestLateAnswerToACloseIsHarmless(t *testing.T) { // CHAN-02; RabbitMQ may close the connection
+	p := newOwnServer(t).connect(t)
+	p.send(2, &amqp.ChannelCloseOk{}, &amqp.ChannelOpen{})
+	p.expect(2, &amqp.ChannelOpenOk{})
 }
 
 func TestFlow(t *testing.T) { // CHAN-03
@@ -90,8 +100,9 @@ func TestEverythingOfAChannelStartsAfresh(t *testing.T) { // CHAN-04
 	p.send(1, &amqp.BasicConsume{Queue: "q", ConsumerTag: "c"})
 	p.expect(1, &amqp.BasicConsumeOk{ConsumerTag: "c"})
 	p.expectDeliveries(1, "c:1:m")
-	p.send(1, &amqp.ChannelClose{ReplyCode: amqp.ReplySuccess}, &amqp.ChannelOpen{})
-	p.expect(1, &amqp.ChannelCloseOk{}, &amqp.ChannelOpenOk{})
+	p.send(1, &amqp.ChannelClose{ReplyCode: amqp.ReplySuccess})
+	p.expect(1, &amqp.ChannelCloseOk{})
+	p.openChannel(1)
 
 	p.send(1, &amqp.QueuePurge{})
 	p.expectChannelClose(1, closed{amqp.NotFound, amqp.QueuePurgeID, "no previously declared queue"})
@@ -105,6 +116,20 @@ func TestEverythingOfAChannelStartsAfresh(t *testing.T) { // CHAN-04
 	p.expect(1, &amqp.ConfirmSelectOk{})
 	p.publish(1, "", "nobody", "m")
 	p.expect(1, &amqp.BasicAck{DeliveryTag: 1})
+}
+
+func TestChannelMayBeOpenedRightBehindItsClose(t *testing.T) { // ERR-06
+	p := newServer(t).connect(t)
+	p.send(1, &amqp.ChannelClose{ReplyCode: amqp.ReplySuccess}, &amqp.ChannelOpen{})
+	p.expect(1, &amqp.ChannelCloseOk{}, &amqp.ChannelOpenOk{})
+	p.expectNothing(1)
+}
+
+func TestServerHangsUpWhenItHasAgreedToClose(t *testing.T) { // ERR-08
+	p := newServer(t).connect(t)
+	p.send(0, &amqp.ConnectionClose{ReplyCode: amqp.ReplySuccess})
+	p.expect(0, &amqp.ConnectionCloseOk{})
+	p.expectEnd()
 }
 
 func TestRepliesComeInTheOrderOfTheRequests(t *testing.T) { // CHAN-05
@@ -213,6 +238,7 @@ func TestLostConnectionGivesBackWhatItHeld(t *testing.T) { // ERR-09
 	p.expectDeliveries(1, "c:1:m")
 	p.nc.Close()
 	<-p.ended
+	s.awaitCleanUp(watcher, "q", 1)
 	watcher.expectReady(1, "q", 1, 0)
 	if m, _, _ := watcher.get(1, "q"); !m.Redelivered {
 		t.Error("a message that was handed out is not marked")

@@ -269,7 +269,7 @@ func (c *conn) frame(f amqp.Frame) error {
 	}
 	if f.Channel == 0 {
 		if f.Type != amqp.FrameMethod {
-			return amqp.ExpectedMethod()
+			return amqp.UnexpectedOnChannel(f)
 		}
 		return c.method(f.Payload)
 	}

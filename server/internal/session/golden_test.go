@@ -29,7 +29,6 @@ var basicTranscripts = []transcript{
 		p.expect(1, &amqp.ChannelCloseOk{})
 		p.send(0, &amqp.ConnectionClose{ReplyCode: amqp.ReplySuccess, ReplyText: "bye"})
 		p.expect(0, &amqp.ConnectionCloseOk{})
-		p.expectEnd()
 	}},
 	{"login-refused", "The password is wrong, and the client can be told so.", func(_ *server, p *peer) {
 		p.header()
@@ -52,18 +51,20 @@ var basicTranscripts = []transcript{
 	}},
 	{"consume", "Two consumers of one channel take turns, one of them with a prefetch of one.", func(_ *server, p *peer) {
 		open(p)
-		p.send(1, &amqp.QueueDeclare{Queue: "jobs", AutoDelete: true}, &amqp.BasicQos{PrefetchCount: 1}, &amqp.BasicConsume{ConsumerTag: "one"},
-			&amqp.BasicQos{}, &amqp.BasicConsume{ConsumerTag: "any"})
-		p.expect(1, &amqp.QueueDeclareOk{Queue: "jobs"}, &amqp.BasicQosOk{}, &amqp.BasicConsumeOk{ConsumerTag: "one"},
-			&amqp.BasicQosOk{}, &amqp.BasicConsumeOk{ConsumerTag: "any"})
+		p.call(1, &amqp.QueueDeclare{Queue: "jobs", AutoDelete: true}, &amqp.QueueDeclareOk{Queue: "jobs"})
+		p.call(1, &amqp.BasicQos{PrefetchCount: 1}, &amqp.BasicQosOk{})
+		p.call(1, &amqp.BasicConsume{ConsumerTag: "one"}, &amqp.BasicConsumeOk{ConsumerTag: "one"})
+		p.call(1, &amqp.BasicQos{}, &amqp.BasicQosOk{})
+		p.call(1, &amqp.BasicConsume{ConsumerTag: "any"}, &amqp.BasicConsumeOk{ConsumerTag: "any"})
 		for _, body := range []string{"a", "b", "c", "d"} {
 			p.publish(1, "", "jobs", body)
 		}
 		p.expectDeliveries(1, "one:1:a", "any:2:b", "any:3:c", "any:4:d")
+		p.call(1, &amqp.BasicCancel{ConsumerTag: "any"}, &amqp.BasicCancelOk{ConsumerTag: "any"})
 		p.send(1, &amqp.BasicNack{DeliveryTag: 1, Requeue: true})
 		p.expectDeliveries(1, "one:5:a+")
-		p.send(1, &amqp.BasicAck{DeliveryTag: 5, Multiple: true}, &amqp.BasicCancel{ConsumerTag: "one"}, &amqp.BasicCancel{ConsumerTag: "any"})
-		p.expect(1, &amqp.BasicCancelOk{ConsumerTag: "one"}, &amqp.BasicCancelOk{ConsumerTag: "any"})
+		p.send(1, &amqp.BasicAck{DeliveryTag: 5, Multiple: true})
+		p.call(1, &amqp.BasicCancel{ConsumerTag: "one"}, &amqp.BasicCancelOk{ConsumerTag: "one"})
 		p.send(1, &amqp.QueueDeclare{Queue: "jobs", Passive: true}) // went with its last consumer
 		p.expectChannelClose(1, closed{amqp.NotFound, amqp.QueueDeclareID, "*"})
 	}},
@@ -121,8 +122,9 @@ var basicTranscripts = []transcript{
 		p.expect(1, &amqp.QueueDeclareOk{Queue: "ledger"}, &amqp.TxSelectOk{})
 		p.publish(1, "", "ledger", "debit")
 		p.publish(1, "", "ledger", "credit")
-		p.send(1, &amqp.QueueDeclare{Queue: "ledger", Passive: true}, &amqp.TxCommit{}, &amqp.QueueDeclare{Queue: "ledger", Passive: true})
-		p.expect(1, &amqp.QueueDeclareOk{Queue: "ledger"}, &amqp.TxCommitOk{}, &amqp.QueueDeclareOk{Queue: "ledger", MessageCount: 2})
+		p.expectReady(1, "ledger", 0, 0)
+		p.call(1, &amqp.TxCommit{}, &amqp.TxCommitOk{})
+		p.expectReady(1, "ledger", 2, 0)
 		p.get(1, "ledger")
 		p.send(1, &amqp.BasicAck{DeliveryTag: 1}, &amqp.TxRollback{}, &amqp.BasicReject{DeliveryTag: 1, Requeue: true}, &amqp.TxCommit{})
 		p.expect(1, &amqp.TxRollbackOk{}, &amqp.TxCommitOk{})
@@ -217,6 +219,9 @@ func TestTranscripts(t *testing.T) {
 			want, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if s.external != "" { // it tells its own name and version
+				got, want = withoutStart(got), []byte(withoutStart(string(want)))
 			}
 			if got != string(want) {
 				t.Errorf("%s differs (run with -update, and read what changed):\n%s", path, firstDifference(got, string(want)))

@@ -90,9 +90,9 @@ func TestMalformedInputEndsItsConnectionOnly(t *testing.T) {
 
 		{"header without a method", raw(headerFrame(header(0))), closed{amqp.UnexpectedFrame, 0, "expected method frame, got non method frame instead"}},
 		{"body without a method", raw(body("m")), closed{amqp.UnexpectedFrame, 0, "expected method frame, got non method frame instead"}},
-		{"body on channel 0", raw(frame(amqp.FrameBody, 0, 'm')), closed{amqp.UnexpectedFrame, 0, "expected method frame, got non method frame instead"}},
-		{"header on channel 0", raw(frame(amqp.FrameHeader, 0, header(0)...)), closed{amqp.UnexpectedFrame, 0, "expected method frame, got non method frame instead"}},
-		{"body on a channel that is not open", raw(frame(amqp.FrameBody, 7, 'm')), closed{amqp.ChannelError, 0, "expected 'channel.open'"}},
+		{"body on channel 0", raw(frame(amqp.FrameBody, 0, 'm')), closed{amqp.UnexpectedFrame, 0, `type 3, all octets = <<"m">>`}},
+		{"header on channel 0", raw(frame(amqp.FrameHeader, 0, header(0)...)), closed{amqp.UnexpectedFrame, 0, "type 2, all octets = <<0,60,0,0,0,0,0,0,0,0,0,0,0,0>>"}},
+		{"body on a channel that is not open", raw(frame(amqp.FrameBody, 7, 'm')), closed{amqp.UnexpectedFrame, 0, "expected method frame, got non method frame instead"}},
 		{"method in place of a header", raw(publish, publish), closed{amqp.UnexpectedFrame, amqp.BasicPublishID, expectedHeader}},
 		{"channel.close in place of a header", raw(publish, method(1, amqp.ChannelCloseID, 0, 200, 0, 0, 0, 0, 0)), closed{amqp.UnexpectedFrame, amqp.BasicPublishID, expectedHeader}},
 		{"body in place of a header", raw(publish, body("m")), closed{amqp.UnexpectedFrame, amqp.BasicPublishID, expectedHeader}},
@@ -135,7 +135,7 @@ func TestMalformedInputEndsItsConnectionOnly(t *testing.T) {
 		{"ack cut", raw(frame(amqp.FrameMethod, 1, ack[:len(ack)-1]...)), closed{amqp.FrameError, amqp.BasicAckID, "*"}},
 		{"ack with more", raw(frame(amqp.FrameMethod, 1, append(ack, 0)...)), closed{amqp.FrameError, amqp.BasicAckID, "*"}},
 		{"name that is not UTF-8", raw(method(1, amqp.QueueDeclareID, declare("\xff")...)), closed{amqp.FrameError, 0, "Malformed UTF-8 in shortstr"}},
-		{"exchange that is not UTF-8", raw(method(1, amqp.BasicPublishID, 0, 0, 1, 0xff, 0, 0)), closed{amqp.FrameError, 0, "Malformed UTF-8 in shortstr"}},
+		{"exchange that is not UTF-8", raw(method(1, amqp.BasicPublishID, 0, 0, 1, 0xff, 0, 0), headerFrame(header(0))), closed{amqp.FrameError, 0, "Malformed UTF-8 in shortstr"}},
 		{"table longer than the frame", raw(method(1, amqp.QueueDeclareID, 0, 0, 1, 'q', 0, 0xFF, 0xFF, 0xFF, 0xFF)), closed{amqp.FrameError, amqp.QueueDeclareID, "*"}},
 		{"value of an unknown type", raw(method(1, amqp.QueueDeclareID, declare("q", 1, 'k', '?', 0)...)), closed{amqp.SyntaxError, amqp.QueueDeclareID, "*"}},
 		{"value cut", raw(method(1, amqp.QueueDeclareID, declare("q", 1, 'k', 'I', 0)...)), closed{amqp.SyntaxError, amqp.QueueDeclareID, "*"}},
@@ -145,8 +145,8 @@ func TestMalformedInputEndsItsConnectionOnly(t *testing.T) {
 		{"unknown class", raw(method(1, 99<<16|1)), closed{amqp.CommandInvalid, 99<<16 | 1, "unimplemented method"}},
 		{"unknown method", raw(method(1, 60<<16|99)), closed{amqp.CommandInvalid, 60<<16 | 99, "unimplemented method"}},
 		{"unknown method on channel 0", raw(method(0, 10<<16|99)), closed{amqp.CommandInvalid, 10<<16 | 99, "unimplemented method"}},
-		{"connection's method on a channel", raw(method(1, amqp.ConnectionOpenID, 1, '/', 0, 0)), closed{amqp.ChannelError, amqp.ConnectionOpenID, "*"}},
-		{"connection.close on a channel", raw(method(1, amqp.ConnectionCloseID, 0, 200, 0, 0, 0, 0, 0)), closed{amqp.ChannelError, amqp.ConnectionCloseID, "*"}},
+		{"connection's method on a channel", raw(method(1, amqp.ConnectionOpenID, 1, '/', 0, 0)), closed{amqp.CommandInvalid, amqp.ConnectionOpenID, "unimplemented method"}},
+		{"connection.close on a channel", raw(method(1, amqp.ConnectionCloseID, 0, 200, 0, 0, 0, 0, 0)), closed{amqp.CommandInvalid, amqp.ConnectionCloseID, "unimplemented method"}},
 		{"publish on channel 0", raw(frame(amqp.FrameMethod, 0, publish.Payload...)), closed{amqp.ChannelError, amqp.BasicPublishID, "unexpected method in connection state running"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -18,11 +18,11 @@ func TestRefusals(t *testing.T) {
 	owner.declare(1, "busy")
 	owner.declare(1, "sole")
 	owner.publish(1, "", "full", "m")
-	owner.send(1, &amqp.BasicConsume{Queue: "busy", ConsumerTag: "b"}, &amqp.BasicConsume{Queue: "sole", ConsumerTag: "s", Exclusive: true},
-		&amqp.ExchangeDeclare{Exchange: "e", Type: "direct"}, &amqp.ExchangeDeclare{Exchange: "inner", Type: "fanout", Internal: true},
-		&amqp.QueueBind{Queue: "q", Exchange: "e", RoutingKey: "k"})
-	owner.expect(1, &amqp.BasicConsumeOk{ConsumerTag: "b"}, &amqp.BasicConsumeOk{ConsumerTag: "s"}, &amqp.ExchangeDeclareOk{},
-		&amqp.ExchangeDeclareOk{}, &amqp.QueueBindOk{})
+	owner.send(1, &amqp.BasicConsume{Queue: "busy", ConsumerTag: "b"}, &amqp.BasicConsume{Queue: "sole", ConsumerTag: "s", Exclusive: true})
+	owner.expect(1, &amqp.BasicConsumeOk{ConsumerTag: "b"}, &amqp.BasicConsumeOk{ConsumerTag: "s"})
+	owner.send(1, &amqp.ExchangeDeclare{Exchange: "e", Type: "direct"}, &amqp.ExchangeDeclare{Exchange: "inner", Type: "fanout", Internal: true},
+		&amqp.QueueBind{Queue: "q", Exchange: "e", RoutingKey: "k"}, &amqp.QueueBind{Queue: "locked", Exchange: "e", RoutingKey: "mine"})
+	owner.expect(1, &amqp.ExchangeDeclareOk{}, &amqp.ExchangeDeclareOk{}, &amqp.QueueBindOk{}, &amqp.QueueBindOk{})
 
 	const locked = "cannot obtain exclusive access to locked queue 'locked' in vhost '/'. It could be originally declared on another " +
 		"connection or the exclusive property value does not match that of the original declaration."
@@ -52,7 +52,7 @@ func TestRefusals(t *testing.T) {
 		},
 		{"queue locked", &amqp.QueueDeclare{Queue: "locked"}, amqp.ResourceLocked, locked},
 		{"locked queue bound", &amqp.QueueBind{Queue: "locked", Exchange: "e"}, amqp.ResourceLocked, locked},
-		{"locked queue unbound", &amqp.QueueUnbind{Queue: "locked", Exchange: "e"}, amqp.ResourceLocked, locked},
+		{"locked queue unbound", &amqp.QueueUnbind{Queue: "locked", Exchange: "e", RoutingKey: "mine"}, amqp.ResourceLocked, locked},
 		{"locked queue purged", &amqp.QueuePurge{Queue: "locked"}, amqp.ResourceLocked, locked},
 		{"locked queue deleted", &amqp.QueueDelete{Queue: "locked"}, amqp.ResourceLocked, locked},
 		{"locked queue consumed", &amqp.BasicConsume{Queue: "locked"}, amqp.ResourceLocked, locked},
@@ -93,6 +93,9 @@ func TestRefusals(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := s.connect(t)
 			p.send(1, test.send)
+			if test.send.ID().HasContent() { // which some wait for
+				p.raw(frame(amqp.FrameHeader, 1, amqp.AppendHeader(nil, 0, &amqp.Properties{})...).Append(nil))
+			}
 			p.expectClose(1, closed{test.code, test.send.ID(), test.text})
 		})
 	}
@@ -100,7 +103,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestSilentMethodsStillFail(t *testing.T) { // ERR-11
-	p := newServer(t).connect(t)
+	s := newServer(t)
 	for _, test := range []struct {
 		send amqp.Method
 		want closed
@@ -112,9 +115,11 @@ func TestSilentMethodsStillFail(t *testing.T) { // ERR-11
 		{&amqp.ExchangeDelete{Exchange: "amq.direct", NoWait: true}, closed{amqp.AccessRefused, amqp.ExchangeDeleteID, "*"}},
 		{&amqp.BasicConsume{Queue: "noq", NoWait: true}, closed{amqp.NotFound, amqp.BasicConsumeID, "*"}},
 	} {
-		p.send(1, test.send)
-		p.expectChannelClose(1, test.want)
-		p.openChannel(1)
+		t.Run(test.send.ID().String(), func(t *testing.T) {
+			p := s.connect(t)
+			p.send(1, test.send)
+			p.expectChannelClose(1, test.want)
+		})
 	}
 }
 
@@ -178,10 +183,14 @@ func TestConsumerTags(t *testing.T) { // CONS-01, CONS-06
 	p.expect(2, &amqp.BasicConsumeOk{ConsumerTag: "t1"})
 	p.send(1, &amqp.BasicCancel{ConsumerTag: "unknown"}, &amqp.BasicCancel{ConsumerTag: "t1"}, consume)
 	p.expect(1, &amqp.BasicCancelOk{ConsumerTag: "unknown"}, &amqp.BasicCancelOk{ConsumerTag: "t1"}, &amqp.BasicConsumeOk{ConsumerTag: "t1"})
-	p.send(1, &amqp.BasicCancelOk{ConsumerTag: "t1"}) // an answer nobody asked for (CONS-07)
-	p.expectNothing(1)
 	p.send(1, consume)
 	p.expectConnectionClose(closed{amqp.NotAllowed, amqp.BasicConsumeID, "attempt to reuse consumer tag 't1'"})
+}
+
+func TestAnswerToACancelIsIgnored(t *testing.T) { // CONS-07
+	p := newServer(t).connect(t)
+	p.send(1, &amqp.BasicCancelOk{ConsumerTag: "t1"})
+	p.expectNothing(1)
 }
 
 func TestConsumersAreToldWhenTheirQueueIsDeleted(t *testing.T) { // QUEUE-13
@@ -214,8 +223,9 @@ func TestQosAppliesToConsumersStartedLater(t *testing.T) { // QOS-02, QOS-03
 	p := newServer(t).connect(t)
 	p.declare(1, "a")
 	p.declare(1, "b")
-	p.send(1, &amqp.BasicConsume{Queue: "a", ConsumerTag: "unlimited"}, &amqp.BasicQos{PrefetchCount: 1}, &amqp.BasicConsume{Queue: "b", ConsumerTag: "one"})
-	p.expect(1, &amqp.BasicConsumeOk{ConsumerTag: "unlimited"}, &amqp.BasicQosOk{}, &amqp.BasicConsumeOk{ConsumerTag: "one"})
+	p.call(1, &amqp.BasicConsume{Queue: "a", ConsumerTag: "unlimited"}, &amqp.BasicConsumeOk{ConsumerTag: "unlimited"})
+	p.call(1, &amqp.BasicQos{PrefetchCount: 1}, &amqp.BasicQosOk{})
+	p.call(1, &amqp.BasicConsume{Queue: "b", ConsumerTag: "one"}, &amqp.BasicConsumeOk{ConsumerTag: "one"})
 	for _, key := range []string{"a", "a", "b", "b"} {
 		p.publish(1, "", key, key)
 	}
@@ -227,8 +237,8 @@ func TestQosAppliesToConsumersStartedLater(t *testing.T) { // QOS-02, QOS-03
 	p.send(1, &amqp.BasicAck{DeliveryTag: 2, Multiple: true}) // one is still held
 	p.expectNothing(1)
 	p.send(1, &amqp.BasicQos{PrefetchCount: 5}) // clears the shared limit
-	p.expectDeliveries(1, "unlimited:4:a")
 	p.expect(1, &amqp.BasicQosOk{})
+	p.expectDeliveries(1, "unlimited:4:a")
 	p.send(1, &amqp.BasicAck{DeliveryTag: 3})
 	p.expectDeliveries(1, "one:5:b")
 }

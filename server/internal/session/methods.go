@@ -57,10 +57,7 @@ func (ch *channel) method(m amqp.Method) error {
 	case *amqp.TxRollback:
 		return ch.txRollback(m)
 	}
-	if m.ID().Class() == 10 {
-		return amqp.Errorf(amqp.ChannelError, m.ID(), "connection methods belong on channel 0")
-	}
-	return amqp.UnimplementedMethod(m.ID())
+	return amqp.UnimplementedMethod(m.ID()) // those of a connection too, on any channel but 0
 }
 
 func (ch *channel) reply(m amqp.Method) { ch.conn.out.method(ch.Number, m) }

@@ -12,13 +12,13 @@ func (ch *channel) basicQos(m *amqp.BasicQos) error {
 	if m.PrefetchSize != 0 { // QOS-01
 		return amqp.Errorf(amqp.NotImplemented, m.ID(), "prefetch_size!=0 (%d)", m.PrefetchSize)
 	}
-	if m.Global { // QOS-03
+	ch.reply(&amqp.BasicQosOk{}) // before what the new limit lets through
+	if m.Global {                // QOS-03
 		ch.SetLimit(int(m.PrefetchCount))
 	} else { // QOS-02: also clears a shared limit
 		ch.prefetch = int(m.PrefetchCount)
 		ch.SetLimit(0)
 	}
-	ch.reply(&amqp.BasicQosOk{})
 	return nil
 }
 

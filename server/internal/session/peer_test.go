@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,9 +22,11 @@ import (
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
 
-// server is a broker with the sessions that a test starts on it.
+// server is a broker with the sessions that a test starts on it, or the one that MILLRACE_TEST_URL names.
 type server struct {
 	t        testing.TB
+	external string // address of a broker that is not ours, or ""
+	declared declarations
 	cfg      session.Config
 	broker   *broker.Broker
 	stopper  session.Stopper
@@ -33,11 +37,23 @@ type server struct {
 // newServer opens a broker that lasts as long as the test.
 func newServer(t testing.TB) *server {
 	t.Helper()
+	if other := externalAddress(t); other != "" {
+		return externalServer(t, other)
+	}
+	return newServerOn(t, broker.Config{SegmentSize: 1 << 20})
+}
+
+// newOwnServer is newServer for what no other broker can be asked.
+func newOwnServer(t testing.TB) *server {
+	t.Helper()
 	return newServerOn(t, broker.Config{SegmentSize: 1 << 20})
 }
 
 func newServerOn(t testing.TB, cfg broker.Config) *server {
 	t.Helper()
+	if externalAddress(t) != "" {
+		t.Skip("needs a broker within the test")
+	}
 	cfg.Data = t.TempDir()
 	b, err := broker.Open(cfg)
 	if err != nil {
@@ -59,6 +75,9 @@ func (s *server) dial(t testing.TB) *peer { return s.dialFrom(t, nil) }
 // dialFrom connects from an address; nil is this machine.
 func (s *server) dialFrom(t testing.TB, from net.Addr) *peer {
 	t.Helper()
+	if s.external != "" {
+		return s.dialExternal(t, from)
+	}
 	mine, theirs := net.Pipe()
 	if from != nil {
 		return s.speak(t, mine, remoteConn{theirs, from})
@@ -107,6 +126,8 @@ type peer struct {
 	nc       net.Conn
 	ended    chan struct{} // closed when the session has returned
 	patience time.Duration
+	sent     func(octets []byte) // is told of what is sent; may be nil
+	resets   bool                // the server may hang up without having read everything
 
 	in struct {
 		sync.Mutex
@@ -136,6 +157,9 @@ func (p *peer) read() {
 
 // raw sends octets as they are. A server that hangs up while we send is no fault of the test.
 func (p *peer) raw(octets []byte) {
+	if p.sent != nil {
+		p.sent(octets)
+	}
 	p.nc.SetWriteDeadline(time.Now().Add(p.patience))
 	p.nc.Write(octets)
 }
@@ -238,6 +262,13 @@ func (p *peer) expect(channel uint16, methods ...amqp.Method) {
 	}
 }
 
+// call sends a method and waits for its answer.
+func (p *peer) call(channel uint16, m, answer amqp.Method) {
+	p.t.Helper()
+	p.send(channel, m)
+	p.expect(channel, answer)
+}
+
 // content waits for the header and the body behind a method.
 func (p *peer) content(channel uint16, m amqp.Method) (header amqp.Header, body string) {
 	p.t.Helper()
@@ -308,7 +339,7 @@ func (p *peer) expectEnd() {
 			p.t.Fatalf("server sends % x, want it to hang up\n%s", octets[:min(len(octets), 60)], p.script.String())
 		}
 		if err != nil {
-			if err != io.EOF {
+			if err != io.EOF && !(p.resets && errors.Is(err, syscall.ECONNRESET)) {
 				p.t.Fatalf("connection ended by %v", err)
 			}
 			p.note("S", 0, "hangs up")

@@ -17,7 +17,7 @@ import (
 // may be delivered or confirmed, for its goroutines know nothing of that clock.
 func inFakeTime(t *testing.T, test func(t *testing.T, s *server)) {
 	t.Helper()
-	outside := newServer(t)
+	outside := newOwnServer(t)
 	synctest.Test(t, func(t *testing.T) {
 		test(t, &server{t: t, broker: outside.broker, cfg: session.Config{}.WithDefaults(), patience: 48 * time.Hour})
 	})
