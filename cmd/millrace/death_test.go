@@ -87,7 +87,7 @@ func TestExpiredMessageIsDeadLettered(t *testing.T) {
 	c.wantReady(q, 0)
 }
 
-// Ours: a message expires when its time is over, also behind one that stays (RabbitMQ waits for the head).
+// TTL-02, ours: a message expires when its time is over, also behind one that stays (RabbitMQ waits for the head).
 func TestMessageExpiresBehindOthers(t *testing.T) {
 	t.Parallel()
 	c := newBroker(t).connect(t)

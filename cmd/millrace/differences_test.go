@@ -25,6 +25,7 @@ func (d difference) covers(scenario string) bool {
 // in what a scenario can see; docs/compatibility.md shows it to readers.
 var differences = []difference{
 	{"millrace/TestMessageExpiresBehindOthers", "TTL-02", "a message expires when its time is over, also behind one that stays; RabbitMQ looks at the head only"},
+	{"millrace/TestRecentHistory", "EXCH-01", "an exchange that is bound is told the last messages oldest first, like a queue; RabbitMQ tells it newest first"},
 	{"session/TestServerSaysWhatItIs", "CONN-02", "each broker tells its own name, version and cluster"},
 	{"session/TestProtocolHeaders/0-8", "HDR-01", "AMQP 0-8 is not served, as in RabbitMQ 4"},
 	{"session/TestFramesAreSmallBeforeTheTuning", "WIRE-03", "frames may have 8192 octets before tune-ok, as in RabbitMQ 4; 4096 in 3.10"},
@@ -50,6 +51,10 @@ var differences = []difference{
 	{"session/TestRefusals/exchange_of_*_type", "EXCH-02", "an unknown exchange type costs the channel, as in RabbitMQ 4; 3.10 closes the connection"},
 	{"session/TestSilentMethodsStillFail/exchange.declare", "EXCH-02", "an unknown exchange type costs the channel, as in RabbitMQ 4; 3.10 closes the connection"},
 	{"session/TestRefusals/credit", "CHAN-07", "basic.credit is unknown, as in RabbitMQ 4"},
+	{"session/TestSingleActiveConsumerAndTheOthers", "SAC-05", "the next consumer takes over at once; in RabbitMQ 3.10 it waits for another message, and the queue may crash"},
+	{"session/TestRefusedTransactionHasNoEffect", "TX-04", "a transaction that a queue refuses has no effect; RabbitMQ applies the rest"},
+	{"session/TestTransactionRoutesWhenItPublishes", "TX-06", "a transaction routes when it publishes, as in RabbitMQ 4; 3.10 routes at the commit"},
+	{"session/TestMethodsBehindACommitWaitForIt", "TX-07", "methods behind a commit wait for it; RabbitMQ 3.10 answers with 504"},
 	{"session/TestMalformedInputEndsItsConnectionOnly/*body_longer_than_*", "WIRE-04", "a body longer than declared is refused, as in RabbitMQ 4; 3.10 takes the surplus"},
 	{"session/TestMalformedInputEndsItsConnectionOnly/body_of_*", "WIRE-15", "a body over 512 MiB is refused when it is announced, as in RabbitMQ 4"},
 	{"session/TestMalformedInputEndsItsConnectionOnly/exchange_that_is_not_UTF-8", "WIRE-13", "an exchange that is not UTF-8 is refused in a publish too; there RabbitMQ says that it is missing"},

@@ -238,7 +238,6 @@ func TestLostConnectionGivesBackWhatItHeld(t *testing.T) { // ERR-09
 	p.expectDeliveries(1, "c:1:m")
 	p.nc.Close()
 	<-p.ended
-	s.awaitCleanUp(watcher, "q", 1)
 	watcher.expectReady(1, "q", 1, 0)
 	if m, _, _ := watcher.get(1, "q"); !m.Redelivered {
 		t.Error("a message that was handed out is not marked")

@@ -59,7 +59,7 @@ func (s *server) dialExternal(t testing.TB, from net.Addr) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{t: t, nc: nc, ended: make(chan struct{}), patience: s.patience, sent: s.declared.note, resets: true}
+	p := &peer{t: t, nc: nc, ended: make(chan struct{}), patience: s.patience, sent: s.declared.note, external: true}
 	p.in.changed = make(chan struct{})
 	go func() {
 		defer close(p.ended)
@@ -135,18 +135,4 @@ var startLine = regexp.MustCompile(`connection\.start .*`)
 // withoutStart is a transcript without what connection.start says of the broker.
 func withoutStart(transcript string) string {
 	return startLine.ReplaceAllString(transcript, "connection.start")
-}
-
-// awaitCleanUp waits until the other broker has noticed that a connection is lost, and the queue has the
-// messages back. Ours has noticed when its session has ended.
-func (s *server) awaitCleanUp(watcher *peer, queue string, ready uint32) {
-	if s.external == "" {
-		return
-	}
-	for deadline := time.Now().Add(s.patience); time.Now().Before(deadline); {
-		watcher.send(1, &amqp.QueueDeclare{Queue: queue, Passive: true})
-		if m, ok := watcher.method("queue.declare-ok", 1).(*amqp.QueueDeclareOk); ok && m.MessageCount == ready {
-			return
-		}
-	}
 }

@@ -127,7 +127,7 @@ type peer struct {
 	ended    chan struct{} // closed when the session has returned
 	patience time.Duration
 	sent     func(octets []byte) // is told of what is sent; may be nil
-	resets   bool                // the server may hang up without having read everything
+	external bool                // the server is not ours: it may hang up without having read everything
 
 	in struct {
 		sync.Mutex
@@ -339,7 +339,7 @@ func (p *peer) expectEnd() {
 			p.t.Fatalf("server sends % x, want it to hang up\n%s", octets[:min(len(octets), 60)], p.script.String())
 		}
 		if err != nil {
-			if err != io.EOF && !(p.resets && errors.Is(err, syscall.ECONNRESET)) {
+			if err != io.EOF && !(p.external && errors.Is(err, syscall.ECONNRESET)) {
 				p.t.Fatalf("connection ended by %v", err)
 			}
 			p.note("S", 0, "hangs up")
@@ -465,11 +465,23 @@ func (p *peer) declare(channel uint16, name string) {
 	p.expect(channel, &amqp.QueueDeclareOk{Queue: name})
 }
 
-// expectReady checks a queue's counts.
+// expectReady checks a queue's counts. Other brokers may need a moment to get there.
 func (p *peer) expectReady(channel uint16, name string, ready, consumers uint32) {
 	p.t.Helper()
-	p.send(channel, &amqp.QueueDeclare{Queue: name, Passive: true})
-	p.expect(channel, &amqp.QueueDeclareOk{Queue: name, MessageCount: ready, ConsumerCount: consumers})
+	ask := &amqp.QueueDeclare{Queue: name, Passive: true}
+	want := &amqp.QueueDeclareOk{Queue: name, MessageCount: ready, ConsumerCount: consumers}
+	before := p.script.String()
+	p.send(channel, ask)
+	for tries := 0; p.external && tries < 100; tries++ {
+		if got, ok := p.method("queue.declare-ok", channel).(*amqp.QueueDeclareOk); ok && *got == *want {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+		p.script.Reset()
+		p.script.WriteString(before)
+		p.send(channel, ask)
+	}
+	p.expect(channel, want)
 }
 
 // note adds a line to the script.
