@@ -128,7 +128,7 @@ var accessTranscripts = []transcript{
 }
 
 func TestAnsweredCloseMakesRoomAtOnce(t *testing.T) { // LIM-02
-	s := newServer(t)
+	s := newOwnServer(t)
 	s.change(access.SetUserLimits{User: "guest", Limits: access.Limits{access.MaxConnections: 1, access.MaxChannels: 1}})
 	for range 20 { // a client that comes again right behind its close-ok
 		p := s.connect(t)

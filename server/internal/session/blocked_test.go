@@ -134,7 +134,7 @@ func TestBlockedConnectionsHeartbeatIsNotWatched(t *testing.T) { // CONN-18
 }
 
 func TestDeliveriesToABlockedConnectionGoOn(t *testing.T) { // CONN-22
-	s := newServer(t)
+	s := newOwnServer(t)
 	clear := s.alarmed().Full()
 	p := s.dialTCP(t)
 	p.handshake()
@@ -196,7 +196,7 @@ func TestBlockedConnectionEndsWhenItsSocketDoes(t *testing.T) {
 		"reset":       func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newServer(t)
+			s := newOwnServer(t)
 			defer s.alarmed().Full()()
 			p := s.dialTCP(t)
 			p.handshake() // without heartbeats
