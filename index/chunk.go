@@ -28,8 +28,8 @@ const (
 )
 
 // entry is one slot: the distance of its LSN from the chunk's base, and the size
-// of its body. Slots, and their deadlines, are written once, so a checkpoint reads
-// them without a lock.
+// of its body. Slots are written once, and so are their deadlines: Retime makes new
+// ones in place of all. So a checkpoint reads them without a lock.
 type entry struct {
 	delta uint32
 	size  uint32

@@ -61,7 +61,7 @@
 // lower bounds while entries leave, since deadlines come in any order, and are made
 // exact when that is cheap: when Due has gone through a chunk, when it is paged out,
 // when it is copied for a checkpoint. A queue is told its deadlines when entries are
-// pushed; they do not change.
+// pushed; Retime replaces those of a chunk as a whole, which is then stored anew.
 //
 // The ready bitmap is not stored: what is live is ready after a restart. A page
 // with entries in flight therefore keeps its bitmaps (1 KiB) in memory, and counts of

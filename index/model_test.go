@@ -21,6 +21,7 @@ type modelEntry struct {
 	redelivered bool
 	transient   bool
 	deadline    int64
+	pushed      int64 // the deadline that the log has
 	returns     uint32
 }
 
@@ -44,12 +45,13 @@ type modelQueue struct {
 type past struct {
 	redelivered bool
 	returns     uint32
+	deadline    int64
 }
 
 func (m *modelQueue) pasts() map[segment.LSN]past {
 	set := map[segment.LSN]past{}
 	for _, e := range m.entries {
-		set[e.lsn] = past{e.redelivered, e.returns}
+		set[e.lsn] = past{e.redelivered, e.returns, e.deadline}
 	}
 	return set
 }
@@ -149,7 +151,7 @@ func (m *machine) Push(t *rapid.T) {
 		if q.Push(r.item()) != 0 {
 			t.Fatalf("second push of %d not ignored", r.lsn)
 		}
-		model.entries = append(model.entries, modelEntry{lsn: r.lsn, size: r.size, transient: r.transient, deadline: r.deadline})
+		model.entries = append(model.entries, modelEntry{lsn: r.lsn, size: r.size, transient: r.transient, deadline: r.deadline, pushed: r.deadline})
 		model.last = r.lsn
 	}
 }
@@ -272,6 +274,34 @@ func (m *machine) Requeue(t *rapid.T) {
 	}
 }
 
+func (m *machine) Retime(t *rapid.T) {
+	_, q, model := m.pick(t)
+	by := rapid.SampledFrom([]int64{0, 40, 3000}).Draw(t, "time to live")
+	chosen := some(t, model, false)
+	slices.Sort(chosen)
+	deadlines := make([]int64, len(chosen))
+	for i, lsn := range chosen {
+		if by > 0 && i%5 > 0 {
+			deadlines[i] = m.now + by + int64(i%100)
+		}
+		model.entries[model.index(lsn)].deadline = deadlines[i]
+	}
+	q.Retime(chosen, deadlines)
+}
+
+func (m *machine) Live(t *rapid.T) {
+	_, q, model := m.pick(t)
+	got := live(q)
+	if len(got) != len(model.entries) {
+		t.Fatalf("%d live entries listed, want %d", len(got), len(model.entries))
+	}
+	for i, e := range model.entries {
+		if got[i] != e.lsn {
+			t.Fatalf("live entry %d is %d, want %d", i, got[i], e.lsn)
+		}
+	}
+}
+
 func (m *machine) SettleRange(t *rapid.T) {
 	i, q, model := m.pick(t)
 	bound := func(label string) segment.LSN {
@@ -323,7 +353,7 @@ func (m *machine) Purge(t *rapid.T) {
 func (m *machine) Horizon(t *rapid.T) {
 	i, q, model := m.pick(t)
 	h := m.last + segment.LSN(rapid.IntRange(-200, 200).Draw(t, "ahead"))
-	if h > 1<<63 {
+	if h == 0 || h > 1<<63 { // 0 is no horizon
 		return // the log is still short
 	}
 	q.SetHorizon(h)
@@ -448,6 +478,10 @@ func (m *modelQueue) restart(clean bool) {
 		e.inFlight = false
 		e.redelivered = m.stored[e.lsn].redelivered || !clean && e.lsn <= m.horizon
 		e.returns = m.stored[e.lsn].returns
+		e.deadline = e.pushed
+		if before, ok := m.stored[e.lsn]; ok {
+			e.deadline = before.deadline
+		}
 	}
 }
 

@@ -2,7 +2,7 @@ package index
 
 // rareColumns is the part of a page that the entries of most queues do without.
 type rareColumns struct {
-	deadlines []int64  // goes the way of the entries: written once, paged out with them; nil, 0 = none
+	deadlines []int64  // goes the way of the entries: written once or replaced, paged out with them; nil, 0 = none
 	returns   []uint32 // goes the way of the bitmaps; nil = none
 }
 

@@ -192,6 +192,28 @@ func TestPolicyExpiresMessages(t *testing.T) {
 	})
 }
 
+// POL-04: a TTL holds for what is in the queue already, from the time when it came.
+func TestPolicyExpiresWhatIsInTheQueueAlready(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t)
+	if o.broker.External() {
+		t.Skip("RabbitMQ's classic queues give the time only to messages that come after it")
+	}
+	c := o.broker.connect(t)
+	q := c.queue("q", queueSpec{durable: true})
+	c.sendAll("", q, "a", "b")
+	c.sendMessage("", q, amqp.Publishing{Body: []byte("c"), DeliveryMode: amqp.Persistent})
+	c.wantReady(q, 3)
+	held := c.fetch(q)
+	o.set("ttl", `{"message-ttl":50}`)
+	c.wantReady(q, 0)
+	c.must(held.Nack(false, true))
+	c.wantReady(q, 0)
+	o.set("ttl", `{"message-ttl":3600000}`)
+	c.send("", q, "d")
+	c.wantReady(q, 1)
+}
+
 // POL-04, TTL-06: a queue that nobody uses expires, its life counted from the policy on.
 func TestPolicyExpiresALiveQueue(t *testing.T) {
 	t.Parallel()

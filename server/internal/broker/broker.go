@@ -94,6 +94,7 @@ type Broker struct {
 	journal     *journalWriter
 	checkpoints *checkpointer
 	undertaker  *undertaker
+	retimer     *retimer
 	clock       *clock
 	stop        chan struct{} // closed by Stop
 	stopOnce    sync.Once
@@ -155,6 +156,7 @@ func Open(cfg Config) (*Broker, error) {
 	b.journal = newJournalWriter(b)
 	b.checkpoints = newCheckpointer(b)
 	b.undertaker = newUndertaker(b)
+	b.retimer = newRetimer(b)
 	b.clock = newClock(b)
 	b.alarms = newAlarms(cfg)
 	b.watching = make(chan struct{})
@@ -166,6 +168,7 @@ func Open(cfg Config) (*Broker, error) {
 	go b.journal.run(b.stop)
 	go b.checkpoints.run(b.stop)
 	go b.undertaker.run(b.stop)
+	go b.retimer.run(b.stop)
 	go b.clock.run(b.stop)
 	go b.watchAlarms()
 	return b, nil
@@ -227,6 +230,7 @@ func (b *Broker) Close() error {
 	<-b.journal.done
 	<-b.checkpoints.done
 	<-b.undertaker.done
+	<-b.retimer.done
 	<-b.clock.done
 	<-b.watching
 	b.workOff()

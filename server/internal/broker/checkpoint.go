@@ -168,8 +168,8 @@ func (c *checkpointer) copyTopology(ck *index.Checkpoint) segment.LSN {
 	changed := generation != c.access
 	c.access = generation
 	for _, vh := range hosts {
-		// Both only grow, so their sum tells of every change of the catalogue.
-		if generation := vh.topology.router.Generation() + vh.topology.revision; c.generations[vh.ID] != generation {
+		// All only grow, so their sum tells of every change of the catalogue.
+		if generation := vh.topology.router.Generation() + vh.topology.revision + vh.retimed.Load(); c.generations[vh.ID] != generation {
 			c.generations[vh.ID] = generation
 			changed = true
 		}

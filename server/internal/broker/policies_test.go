@@ -298,3 +298,94 @@ func TestManyQueuesObeyAChangedPolicy(t *testing.T) {
 		want(t, "ready", c.ready(fmt.Sprintf("q%d", i)), 1)
 	}
 }
+
+// sendAged publishes persistent messages that entered so long ago.
+func (c *client) sendAged(name string, age time.Duration, p amqp.Properties, bodies ...string) {
+	c.f.Helper()
+	for _, body := range bodies {
+		m := publication("", name, p, body)
+		m.Time -= age.Milliseconds()
+		if _, err := c.ch.Publish(m); err != nil {
+			c.f.Fatal(err)
+		}
+	}
+	c.flush()
+}
+
+func hours(n int64) amqp.Table { return amqp.Table{"message-ttl": n * time.Hour.Milliseconds()} }
+
+func TestPolicyExpiresWhatIsInTheQueueAlready(t *testing.T) { // POL-04
+	t.Parallel()
+	f := open(t)
+	c := f.client()
+	c.durable("q")
+	long := persistent
+	long.Expiration = fmt.Sprint(20 * time.Hour.Milliseconds())
+	c.sendAged("q", 9*time.Hour, persistent, "old")
+	c.sendAged("q", 5*time.Hour, long, "middle")
+	c.sendAged("q", time.Hour, persistent, "young")
+	f.policy("q", hours(12))
+	f.operatorPolicy("q", hours(7))
+	c.awaitReady("q", 2)
+	f.policy("q", hours(4))
+	c.awaitReady("q", 1)
+	want(t, "messages", c.drain("q"), "young")
+}
+
+// A TTL that was lengthened, and one that was taken away, hold for what is in the queue too.
+func TestPolicyLetsMessagesLiveLonger(t *testing.T) { // POL-04
+	t.Parallel()
+	f := open(t)
+	c := f.client()
+	c.durable("q")
+	c.durable("mark")
+	f.policy("^q$", hours(1))
+	c.sendAged("q", time.Hour-300*time.Millisecond, persistent, "a") // is about to expire
+	f.policy("^q$", hours(2))
+	f.policy("^mark$", amqp.Table{"message-ttl": int64(600)})
+	c.send("mark", "m")
+	c.awaitReady("mark", 0)
+	want(t, "ready", c.ready("q"), 1)
+}
+
+func TestChangedTTLHoldsAfterTheEnd(t *testing.T) { // POL-04, DUR-01
+	afterEach(t, func(f *fixture, c *client) {
+		c.durable("q")
+		c.sendAged("q", 9*time.Hour, persistent, "old")
+		c.sendAged("q", 5*time.Hour, persistent, "middle")
+		f.checkpoint() // has them without deadlines
+		f.policy("q", hours(10))
+		f.policy("q", hours(12))
+		f.policy("q", hours(7))
+		c.sendConfirmed("q", "young")
+	}, func(f *fixture, c *client) {
+		c.awaitReady("q", 2)
+		f.policy("q", hours(3))
+		c.awaitReady("q", 1)
+		want(f, "messages", c.drain("q"), "young")
+	})
+}
+
+// The last checkpoint has the policy, and no message with the deadline that it makes.
+func TestMessagesThatWereNotRetimedBeforeTheEndAreAfterIt(t *testing.T) { // POL-04
+	t.Parallel()
+	f := open(t)
+	c := f.client()
+	c.durable("q")
+	for i := range 20 {
+		c.sendAged("q", time.Duration(i)*time.Hour, persistent, fmt.Sprint(i))
+	}
+	f.broker.Stop() // so nobody retimes
+	f.policy("q", hours(12))
+	f.checkpoint()
+	f.restart()
+	c = f.client()
+	c.awaitReady("q", 12)
+	f.checkpoint() // now it has them
+	f.crash()
+	c = f.client()
+	c.awaitReady("q", 12)
+	f.policy("q", hours(20))
+	f.policy("q", hours(6))
+	c.awaitReady("q", 6)
+}

@@ -29,6 +29,8 @@ type change struct {
 	keeps    string // what an exchange's own queue, named as the exchange, keeps messages for
 	// horizon is the queue's (see package queue); in a catalogue only, for its own record may be gone.
 	horizon segment.LSN
+	// untimed: the queue has deadlines of an earlier TTL (see package queue); in a catalogue only.
+	untimed bool
 }
 
 type operation string
@@ -74,6 +76,9 @@ func (c *change) encode() []byte {
 			}
 			if c.horizon != 0 {
 				t["horizon"] = int64(c.horizon)
+			}
+			if c.untimed {
+				t["untimed"] = true
 			}
 		}
 	case declareKeeper:
@@ -136,6 +141,7 @@ func decodeChange(t amqp.Table) (c change, err error) {
 			if _, ok := t["horizon"]; ok {
 				c.horizon = segment.LSN(f.number("horizon"))
 			}
+			c.untimed, _ = t["untimed"].(bool)
 		}
 	case declareKeeper:
 		c.queue.Name, c.keeps = f.text("exchange"), f.text("keeps")
@@ -225,7 +231,7 @@ func (b *Broker) catalogue(yield func(payload []byte)) {
 			put(change{op: declareKeeper, vhost: vh.ID, keeps: key.purpose.String(), queue: q.Declaration})
 		}
 		for _, q := range vh.topology.router.Queues() {
-			put(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration, horizon: q.LoggedHorizon()})
+			put(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration, horizon: q.LoggedHorizon(), untimed: q.Untimed()})
 		}
 		for b := range vh.topology.router.Bindings() {
 			put(change{op: bind, vhost: vh.ID, binding: b})

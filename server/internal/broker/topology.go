@@ -91,6 +91,9 @@ func (vh *VHost) applyDeclareQueue(c *change, lsn segment.LSN) error {
 	}
 	// The time is only for the queue's own life, which a restart begins anew: nothing of it is recovered.
 	q.SetRules(vh.rulesOf(&d), time.Now().UnixMilli())
+	if c.untimed {
+		q.Retime()
+	}
 	vh.state.byID[d.ID] = q
 	return vh.topology.router.AddQueue(d.Name, q)
 }

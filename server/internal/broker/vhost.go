@@ -33,6 +33,8 @@ type VHost struct {
 	// How many there were after the last change of the topology: for limits of all hosts together.
 	exchanges, queues atomic.Int64
 
+	retimed atomic.Uint64 // counts queues that got all their deadlines: the catalogue tells of those that did not
+
 	clients struct {
 		sync.Mutex
 		open map[*Client]struct{}
@@ -83,7 +85,7 @@ func (vh *VHost) unlockStateAt(now int64) {
 	}
 	clear(s.touched)
 	s.touched = s.touched[:0]
-	journal, deaths := s.agenda.HasJournal(), s.agenda.HasDeaths()
+	journal, deaths, untimed := s.agenda.HasJournal(), s.agenda.HasDeaths(), s.agenda.HasUntimed()
 	next, timed := s.agenda.NextTime()
 	if s.agenda.TakeSooner() {
 		vh.broker.clock.before(s.agenda.NextLook())
@@ -94,6 +96,9 @@ func (vh *VHost) unlockStateAt(now int64) {
 	}
 	if deaths {
 		vh.broker.undertaker.wake()
+	}
+	if untimed {
+		vh.broker.retimer.wake()
 	}
 	if timed {
 		vh.broker.clock.before(next)

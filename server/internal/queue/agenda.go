@@ -11,6 +11,7 @@ type Agenda struct {
 	orphaned []*Queue
 	expired  []*Queue
 	deaths   []Death
+	untimed  []*Queue // see retime.go
 	timers   timers
 
 	patience int64 // the least that there was, in ms; 0 is none

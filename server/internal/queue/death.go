@@ -52,6 +52,9 @@ func (q *Queue) expire(now int64) {
 		q.release(now)
 		return
 	}
+	if q.holdsExpiry() {
+		return
+	}
 	for l := range q.lanes.each {
 		for e, ok := l.Due(now); ok; e, ok = l.Due(now) {
 			q.die(l.entry(&e), CauseExpired)
@@ -120,7 +123,12 @@ func (q *Queue) Full(messages int, bytes int64) bool {
 
 // SetRules changes what the queue does with its messages. now is in milliseconds.
 func (q *Queue) SetRules(r Rules, now int64) {
+	before := q.rules.TTL
 	q.rules = r
+	if q.ruled && r.TTL != before {
+		q.retime(r.TTL < 0 || before >= 0 && r.TTL > before)
+	}
+	q.ruled = true
 	q.rejects.Store(r.Rejects)
 	q.used = max(q.used, now)
 	q.stalled = false
@@ -146,7 +154,7 @@ func (q *Queue) Use(now int64) {
 // nextTime is when the queue wants to be looked at again, 0 for never.
 func (q *Queue) nextTime() int64 {
 	at, ok := q.lanes.nextDeadline()
-	if !ok {
+	if !ok || q.holdsExpiry() {
 		at = 0
 	}
 	if len(q.retries) > 0 && (at == 0 || q.retries[0].at < at) {

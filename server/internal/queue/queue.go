@@ -64,11 +64,14 @@ type Queue struct {
 	journal journal
 	horizon horizon
 
-	rules   Rules
-	rejects atomic.Bool // of the rules, for who routes without the state lock
-	used    int64       // when somebody last used it, in ms (TTL-06)
-	left    bool        // the last consumer has left since
-	timer   timer
+	rules    Rules
+	ruled    bool        // SetRules was called
+	retiming *retiming   // nil: all deadlines are those of the rules
+	untimed  atomic.Bool // retiming is not nil, for who writes a catalogue without the state lock
+	rejects  atomic.Bool // of the rules, for who routes without the state lock
+	used     int64       // when somebody last used it, in ms (TTL-06)
+	left     bool        // the last consumer has left since
+	timer    timer
 
 	retries  retries // wait before they are ready again
 	returned []retry // will wait from the next dispatch on, for as long as at says
@@ -281,7 +284,7 @@ func (q *Queue) next(now int64) (*lane, index.Entry, error) {
 		switch {
 		case !ok:
 			return nil, e, l.Err()
-		case e.Deadline != 0 && e.Deadline < now:
+		case e.Deadline != 0 && e.Deadline < now && !q.holdsExpiry():
 			q.die(l.entry(&e), CauseExpired)
 		case q.rules.DeliveryLimit >= 0 && failures(e.Returns) > q.rules.DeliveryLimit:
 			q.die(l.entry(&e), CauseDeliveryLimit)
