@@ -19,7 +19,7 @@ import (
 // queues and exchanges that the file wants otherwise. Users, permissions, limits and policies that the previous
 // reading of the file had, which may be nil, and this one has not, are removed. One call at a time.
 func (b *Broker) ApplyDefinitions(d, previous *definitions.Definitions) error {
-	changes, err := definedAccess(b.Access(), d, previous)
+	changes, err := definedAccess(b.Access(), d, previous, b.cfg.FirstStart.VHost)
 	if err != nil {
 		return err
 	}

@@ -11,10 +11,11 @@ import (
 
 // definedAccess finds the changes that lead from a state to what a file says of users, virtual hosts,
 // permissions and limits. What the previous reading of the file said and this one does not say is removed,
-// except for virtual hosts: their queues would go with them. What is as it should be needs no change.
-func definedAccess(state *access.State, d, previous *definitions.Definitions) ([]access.Change, error) {
+// except for virtual hosts: their queues would go with them. What is as it should be needs no change. A broker
+// without any virtual host would be of no use: if the file has none, it gets first (CONN-15).
+func definedAccess(state *access.State, d, previous *definitions.Definitions, first access.VHost) ([]access.Change, error) {
 	a := &accessPlan{state: state, users: make(map[string]bool)}
-	a.hosts(d)
+	a.hosts(d, first)
 	if err := a.putUsers(d); err != nil {
 		return nil, err
 	}
@@ -33,13 +34,13 @@ type accessPlan struct {
 
 func (a *accessPlan) add(c access.Change) { a.changes = append(a.changes, c) }
 
-func (a *accessPlan) hosts(d *definitions.Definitions) {
+func (a *accessPlan) hosts(d *definitions.Definitions, first access.VHost) {
 	known := false
 	for range a.state.VHosts() {
 		known = true
 	}
 	if !known && len(d.VHosts) == 0 {
-		a.add(access.PutVHost{VHost: access.DefaultFirstStart().VHost}) // a broker without any is of no use (CONN-15)
+		a.add(access.PutVHost{VHost: first})
 	}
 	for i := range d.VHosts {
 		v := &d.VHosts[i]
