@@ -59,7 +59,7 @@ func TestDelayedMessages(t *testing.T) {
 	}
 }
 
-// Chapter 7.6: a delay survives a restart, confirmed is stored.
+// CONF-09, chapter 7.6: a delay survives a restart, confirmed is stored.
 func TestDelayedMessagesSurviveARestart(t *testing.T) {
 	t.Parallel()
 	needsProcess(t)

@@ -193,7 +193,7 @@ func TestAnswerToACancelIsIgnored(t *testing.T) { // CONS-07
 	p.expectNothing(1)
 }
 
-func TestConsumersAreToldWhenTheirQueueIsDeleted(t *testing.T) { // QUEUE-13
+func TestConsumersAreToldWhenTheirQueueIsDeleted(t *testing.T) { // QUEUE-13, CONN-04
 	s := newServer(t)
 	told, untold, deleter := s.connect(t), s.dial(t), s.connect(t)
 	startOk := plain("guest", "guest")
