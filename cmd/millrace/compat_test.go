@@ -37,7 +37,7 @@ func TestScenariosOnRabbitMQ(t *testing.T) {
 	r := startRabbitMQ(t, home)
 	args := append([]string{"test", "-json", "-count", "1", "-timeout", "15m", "-run", *compatRun}, scenarioPackages...)
 	cmd := exec.Command("go", args...)
-	cmd.Env = append(os.Environ(), "MILLRACE_TEST_URL="+r.url)
+	cmd.Env = append(os.Environ(), "MILLRACE_TEST_URL="+r.url, rabbitmqctl+"="+r.ctl)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.Output()

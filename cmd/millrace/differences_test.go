@@ -25,6 +25,7 @@ func (d difference) covers(scenario string) bool {
 // in what a scenario can see; docs/compatibility.md shows it to readers.
 var differences = []difference{
 	{"millrace/TestMessageExpiresBehindOthers", "TTL-02", "a message expires when its time is over, also behind one that stays; RabbitMQ looks at the head only"},
+	{"millrace/TestPolicyExpiresWhatIsInTheQueueAlready", "POL-04", "a TTL of a policy holds for what is in the queue already; RabbitMQ gives it to what comes after"},
 	{"millrace/TestRecentHistory", "EXCH-01", "an exchange that is bound is told the last messages oldest first, like a queue; RabbitMQ tells it newest first"},
 	{"session/TestServerSaysWhatItIs", "CONN-02", "each broker tells its own name, version and cluster"},
 	{"session/TestProtocolHeaders/0-8", "HDR-01", "AMQP 0-8 is not served, as in RabbitMQ 4"},

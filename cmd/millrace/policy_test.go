@@ -196,9 +196,6 @@ func TestPolicyExpiresMessages(t *testing.T) {
 func TestPolicyExpiresWhatIsInTheQueueAlready(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t)
-	if o.broker.External() {
-		t.Skip("RabbitMQ's classic queues give the time only to messages that come after it")
-	}
 	c := o.broker.connect(t)
 	q := c.queue("q", queueSpec{durable: true})
 	c.sendAll("", q, "a", "b")

@@ -23,6 +23,7 @@ type rabbitMQ struct {
 	dir    string
 	env    []string
 	output lockedBuffer
+	ctl    string        // the command that administers it
 	ended  chan struct{} // closed when the broker has ended
 }
 
@@ -64,6 +65,12 @@ func startRabbitMQ(t testing.TB, home string) *rabbitMQ {
 		"RABBITMQ_LOG_BASE="+filepath.Join(r.dir, "log"),
 		"RABBITMQ_PID_FILE="+filepath.Join(r.dir, "pid"),
 	)
+	r.ctl = filepath.Join(r.dir, "ctl")
+	r.write(t, "ctl", fmt.Sprintf("#!/bin/sh\nexport HOME='%s' RABBITMQ_NODENAME=compat%d@localhost ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT=%d\nexec '%s' -q \"$@\"\n",
+		r.dir, port, epmd, filepath.Join(home, "sbin", "rabbitmqctl")))
+	if err := os.Chmod(r.ctl, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	r.start(t, "epmd", "-address", "127.0.0.1", "-port", fmt.Sprint(epmd))
 	r.ended = r.start(t, filepath.Join(home, "sbin", "rabbitmq-server"))
 	if err := r.awaitReady(port); err != nil {
