@@ -36,12 +36,6 @@ func (s *State) ValidWith(changes ...Change) (*State, error) {
 	return &State{users: d.users, vhosts: d.vhosts}, nil
 }
 
-// Validate reports whether a change makes sense now: see ValidWith.
-func (s *State) Validate(c Change) error {
-	_, err := s.ValidWith(c)
-	return err
-}
-
 // draft is a state in the making. It copies what it changes, once.
 type draft struct {
 	users  map[string]*account

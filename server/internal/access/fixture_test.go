@@ -26,7 +26,7 @@ func build(t testing.TB, changes ...access.Change) *access.Control {
 func apply(t testing.TB, control *access.Control, changes ...access.Change) {
 	t.Helper()
 	for _, c := range changes {
-		if err := control.State().Validate(c); err != nil {
+		if err := valid(control.State(), c); err != nil {
 			t.Fatal(err)
 		}
 		if err := control.Apply(c); err != nil {
@@ -73,4 +73,10 @@ func wantRefusal(t *testing.T, err error, code amqp.ReplyCode, method amqp.Metho
 	if refusal.Code != code || refusal.Method != method || refusal.Text != text {
 		t.Errorf("got %d %s %q, want %d %s %q", refusal.Code, refusal.Method, refusal.Text, code, method, text)
 	}
+}
+
+// valid is the error of a change that makes no sense.
+func valid(s *access.State, c access.Change) error {
+	_, err := s.ValidWith(c)
+	return err
 }

@@ -82,12 +82,12 @@ func TestUnknownLimitsAreRefused(t *testing.T) { // chapter 3.9 of the HTTP API
 		access.SetVHostLimits{VHost: "/", Limits: access.Limits{"foo": 1}},
 		access.SetUserLimits{User: "u", Limits: access.Limits{"foo": 1, access.MaxChannels: 1}},
 	} {
-		err := control.State().Validate(c)
+		err := valid(control.State(), c)
 		if want := c.Op() + `: Unrecognised terms [{<<"foo">>,1}] in limits`; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if err := control.State().Validate(access.SetUserLimits{User: "u", Limits: access.Limits{access.MaxQueues: 1}}); err == nil {
+	if err := valid(control.State(), access.SetUserLimits{User: "u", Limits: access.Limits{access.MaxQueues: 1}}); err == nil {
 		t.Error("users have no limit of queues")
 	}
 }

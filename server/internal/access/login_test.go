@@ -86,7 +86,7 @@ func TestUsersWithImpossibleHashesAreRefused(t *testing.T) { // AUTH-07
 		{access.User{Name: "\xff"}, `user.put: user name "\xff" is not UTF-8`},
 	}
 	for _, test := range tests {
-		err := new(access.State).Validate(access.PutUser{User: test.user})
+		err := valid(new(access.State), access.PutUser{User: test.user})
 		if test.want == "" && err != nil || test.want != "" && (err == nil || err.Error() != test.want) {
 			t.Errorf("%+v: got %v, want %s", test.user, err, test.want)
 		}
