@@ -2,6 +2,9 @@ package main_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -83,4 +86,61 @@ func TestLimitsOfTheNode(t *testing.T) { // LIM-03
 		t.Error("a channel too many is open")
 	}
 	third.wantConnectionClosed(530, "NOT_ALLOWED - number of channels opened on node 'millrace' has reached the maximum allowed limit of 3")
+}
+
+// Users of a file, what they are refused, and what a change of the file does to those who are connected.
+func TestPermissionsOfConnectedClients(t *testing.T) { // AUTH-01, AUTH-03, AUTH-04, LIM-01
+	t.Parallel()
+	needsProcess(t)
+	file := filepath.Join(t.TempDir(), "d.json")
+	write := func(users, permissions string) {
+		t.Helper()
+		text := `{"vhosts": [{"name": "shop"}], "users": [` + users + `], "permissions": [` + permissions + `],
+			"topic_permissions": [{"user": "ann", "vhost": "shop", "exchange": "amq.topic", "write": "^{username}[.]", "read": ".*"}],
+			"parameters": [{"component": "vhost-limits", "vhost": "shop", "name": "limits", "value": {"max-queues": 1}}]}`
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const (
+		ann        = `{"name": "ann", "password": "a", "tags": []}`
+		bob        = `{"name": "bob", "password": "b", "tags": []}`
+		permission = `{"user": "ann", "vhost": "shop", "configure": "^ann", "write": "^(ann|amq.topic)", "read": "^ann"}`
+		ofBob      = `{"user": "bob", "vhost": "shop", "configure": "", "write": "", "read": ".*"}`
+	)
+	write(ann+", "+bob, permission+", "+ofBob)
+	b := startBroker(t, t.TempDir(), "--definitions", file)
+	c, watcher := b.as("ann", "a", "shop").connect(t), b.as("bob", "b", "shop").connect(t)
+	refused := func(what string) string {
+		return "ACCESS_REFUSED - " + what + " in vhost 'shop' refused for user 'ann'"
+	}
+
+	c.declare("ann.q", queueSpec{durable: true})
+	_, err := c.newChannel().QueueDeclare("ann.r", false, false, false, false, nil)
+	wantError(t, err, 406, "PRECONDITION_FAILED - cannot declare queue 'ann.r': queue limit in vhost 'shop' (1) is reached")
+	_, err = c.newChannel().QueueDeclare("bob.q", false, false, false, false, nil)
+	wantError(t, err, 403, refused("configure access to queue 'bob.q'"))
+	_, err = c.newChannel().QueueDeclarePassive("bob.q", false, false, false, false, nil)
+	wantError(t, err, 403, refused("access to queue 'bob.q'"))
+	_, _, err = c.newChannel().Get("bob.q", true)
+	wantError(t, err, 403, refused("read access to queue 'bob.q'"))
+	wantError(t, c.newChannel().QueueBind("ann.q", "k", "bob.x", false, nil), 403, refused("read access to exchange 'bob.x'"))
+	publisher := c.newChannel()
+	publisher.send("amq.topic", "ann.x", "yes")
+	publisher.send("amq.topic", "bob.x", "no")
+	publisher.wantClosed(403, refused("write access to topic 'bob.x' in exchange 'amq.topic'"))
+	publisher = c.newChannel()
+	publisher.send("", "ann.q", "no")
+	publisher.wantClosed(403, refused("write access to exchange 'amq.default'"))
+
+	more := strings.Replace(permission, "^(ann|", "^(ann|amq.default|", 1)
+	write(ann+", "+bob, more+", "+ofBob)
+	b.hangup(t, "definitions applied")
+	c.send("", "ann.q", "now")
+	c.wantBodies("ann.q", "now")
+	write(ann, permission)
+	b.hangup(t, "definitions applied")
+	watcher.wantConnectionClosed(320, "CONNECTION_FORCED - user 'bob' is deleted")
+	c.send("", "ann.q", "no more")
+	c.wantClosed(403, refused("write access to exchange 'amq.default'"))
 }
