@@ -16,6 +16,13 @@ import (
 // Under the lock stand: twelve bytes of hashing a record, one pwrite, the publication of places.
 // Everything else was done by the Batch before, or is done by the syncer and the keeper.
 func (l *Log) Append(b *segment.Batch, applied func(first segment.LSN)) error {
+	return l.AppendIf(b, nil, applied)
+}
+
+// AppendIf is Append, but asks under the lock whether the batch may still be written: no record comes
+// between the answer and the batch. If may returns an error, that is AppendIf's, and nothing was written. may
+// must be quick and must not call Append; nil is always.
+func (l *Log) AppendIf(b *segment.Batch, may func() error, applied func(first segment.LSN)) error {
 	if err := b.Err(); err != nil {
 		return fmt.Errorf("append: %w", err)
 	}
@@ -24,7 +31,7 @@ func (l *Log) Append(b *segment.Batch, applied func(first segment.LSN)) error {
 	}
 	durable := b.Durable
 	l.mu.Lock()
-	first, err := l.appendLocked(b)
+	first, err := l.appendLocked(b, may)
 	if err == nil && applied != nil {
 		applied(first)
 	}
@@ -42,10 +49,16 @@ func (l *Log) Append(b *segment.Batch, applied func(first segment.LSN)) error {
 	return nil
 }
 
-// appendLocked makes room, writes the route sets that the segment lacks, then b.
-func (l *Log) appendLocked(b *segment.Batch) (segment.LSN, error) {
+// appendLocked makes room, asks whether b may be written, and writes the route sets that the segment lacks,
+// then b.
+func (l *Log) appendLocked(b *segment.Batch, may func() error) (segment.LSN, error) {
 	if err := l.makeRoomLocked(b); err != nil {
 		return 0, err
+	}
+	if may != nil { // not earlier: while room is made the lock may be open
+		if err := may(); err != nil {
+			return 0, err
+		}
 	}
 	if defs := &l.mu.definitions; defs.Count() > 0 {
 		first, err := l.writeLocked(defs)

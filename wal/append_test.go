@@ -41,6 +41,43 @@ func TestAppliedIsCalledInTheLogsOrder(t *testing.T) {
 	closeLog(t, l)
 }
 
+func TestBatchIsWrittenOnlyIfItMay(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir()})
+	defer closeLog(t, l)
+	var b segment.Batch
+	addPublish(&b, "x", 1)
+	last, refusal := l.Last(), errors.New("not empty")
+	err := l.AppendIf(&b, func() error { return refusal }, func(segment.LSN) { t.Error("applied") })
+	if err != refusal || l.Last() != last {
+		t.Errorf("refused: %v, last record %d, was %d", err, l.Last(), last)
+	}
+	// Whoever appends meanwhile comes before the question or behind the batch.
+	var asked segment.LSN
+	var appenders sync.WaitGroup
+	for range 4 {
+		appenders.Go(func() {
+			var other segment.Batch
+			addPublish(&other, "y", 1)
+			for range 100 {
+				if err := l.Append(&other, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 100 {
+		err := l.AppendIf(&b, func() error { asked = l.Last(); return nil }, func(first segment.LSN) {
+			if first != asked+1 {
+				t.Errorf("record %d was asked about behind record %d", first, asked)
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	appenders.Wait()
+}
+
 func TestEmptyAndFaultyBatchesAreRefused(t *testing.T) {
 	l := openLog(t, Config{Dir: t.TempDir()})
 	var b segment.Batch

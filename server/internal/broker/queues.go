@@ -237,18 +237,19 @@ func (c *Client) DeleteQueue(name string, ifUnused, ifEmpty bool) (int, error) {
 	var n int
 	var lsn segment.LSN
 	if err == nil {
-		vh.state.Lock()
-		var consumers int
-		n, consumers = q.Ready(), q.Consumers()
-		vh.state.Unlock()
-		switch {
-		case ifUnused && consumers > 0:
-			err = amqp.Errorf(amqp.PreconditionFailed, method, "queue '%s' in vhost '%s' in use", name, vh.Name)
-		case ifEmpty && n > 0:
-			err = amqp.Errorf(amqp.PreconditionFailed, method, "queue '%s' in vhost '%s' not empty", name, vh.Name)
-		default:
-			lsn, err = vh.commit(&change{op: deleteQueue, queue: q.Declaration})
-		}
+		// Asked under the append lock: whatever was published before the deletion has been counted.
+		lsn, err = vh.commitIf(func() error {
+			vh.state.Lock()
+			defer vh.state.Unlock()
+			n = q.Ready()
+			switch {
+			case ifUnused && q.Consumers() > 0:
+				return amqp.Errorf(amqp.PreconditionFailed, method, "queue '%s' in vhost '%s' in use", name, vh.Name)
+			case ifEmpty && n > 0:
+				return amqp.Errorf(amqp.PreconditionFailed, method, "queue '%s' in vhost '%s' not empty", name, vh.Name)
+			}
+			return nil
+		}, &change{op: deleteQueue, queue: q.Declaration})
 	}
 	vh.topology.Unlock()
 	if err != nil {

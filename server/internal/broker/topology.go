@@ -16,6 +16,12 @@ import (
 // commit appends changes to the log as one batch and applies them. The caller holds the topology lock and
 // has checked that they can be applied. It returns the number of the last one's record.
 func (vh *VHost) commit(changes ...*change) (last segment.LSN, err error) {
+	return vh.commitIf(nil, changes...)
+}
+
+// commitIf is commit, unless may, asked when no message can come any more, returns an error, which
+// commitIf's matches then. nil is always.
+func (vh *VHost) commitIf(may func() error, changes ...*change) (last segment.LSN, err error) {
 	if vh.topology.deleted {
 		return 0, vh.deletedError()
 	}
@@ -27,7 +33,7 @@ func (vh *VHost) commit(changes ...*change) (last segment.LSN, err error) {
 		c.vhost = vh.ID
 		batch.Append(segment.KindTopology, 0, vh.ID, now, c.encode())
 	}
-	err = vh.broker.log.Append(batch, func(first segment.LSN) {
+	err = vh.broker.log.AppendIf(batch, may, func(first segment.LSN) {
 		for i, c := range changes {
 			last = first + segment.LSN(i)
 			vh.apply(c, last) // under the append lock: see the package's words on topology
