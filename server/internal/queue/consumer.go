@@ -106,8 +106,10 @@ func (c *Consumer) Cancel() {
 		q.active = nil
 		if q.consumers > 0 { // the first that registered of those with the highest priority (SAC-01)
 			q.active = q.levels[0].consumers[0]
-			q.wake()
 		}
+	}
+	if q.rules.SingleActive {
+		q.wake() // also when the one that went had only kept the active one waiting
 	}
 	if q.consumers > 0 {
 		return
