@@ -259,3 +259,16 @@ func TestQueueWithoutPrioritiesHasOneLevel(t *testing.T) {
 	}
 	want(t, "levels", len(levels), 1)
 }
+
+func TestLimitWaitsForTheHorizonOfAConsumer(t *testing.T) { // LEN-05
+	f, out := newFixture(t), newOutlet()
+	q := f.queue(queue.Declaration{Durable: true})
+	r := queue.NoRules
+	r.MaxLength = 0
+	q.SetRules(r, f.now)
+	f.consume(q, queue.Consumer{Tag: "c", Channel: queue.NewChannel(1, out), Limit: 1})
+	f.push(q, 2)
+	f.settleDown()
+	want(t, "deliveries", out.words(), "c:1")
+	wantCounts(t, q, 0, 1)
+}

@@ -242,31 +242,37 @@ func (q *Queue) deliver(now int64) {
 	if len(q.returned) > 0 {
 		q.startWaits(now)
 	}
-	q.handOut(now)
+	waits := q.handOut(now)
 	q.expire(now)
-	if q.rules.limited() {
+	if q.rules.limited() && !waits {
 		q.shorten() // after the hand-out: what a consumer takes at once is not dropped (LEN-05)
 	}
 	q.agenda.setTimer(q)
 }
 
-func (q *Queue) handOut(now int64) {
+// handOut reports whether it waits for the horizon to rise: a consumer may then be able to take more.
+func (q *Queue) handOut(now int64) (waits bool) {
 	for q.consumers > 0 {
-		if l := q.lanes.first(); l == nil || !q.admits(l) {
-			return // before a consumer's turn is taken
+		l := q.lanes.first()
+		if l == nil {
+			return false
+		}
+		if !q.admits(l) {
+			return true // before a consumer's turn is taken
 		}
 		c := q.pick()
 		if c == nil {
 			q.stalled = true
-			return
+			return false
 		}
-		l, e, _ := q.next(now)
+		l, e, err := q.next(now)
 		if l == nil {
-			return
+			return err == ErrBehindHorizon
 		}
 		tag := q.hand(c.Channel, c, l, &e, c.NoAck, now)
 		c.Channel.outlet.Deliver(delivery(c.Channel, c, tag, &e))
 	}
+	return false
 }
 
 // next takes the next message that may be handed out, and its lane; those whose time is over are given up

@@ -234,7 +234,7 @@ func (m *ruledModel) crash(t *rapid.T) {
 	}
 }
 
-// newRuledModel draws the rules. A durable queue keeps all it has: what it drops while it waits for its
+// newRuledModel draws the rules. Messages of a durable queue do not expire: which do while it waits for its
 // horizon is another matter.
 func newRuledModel(t *rapid.T, f *fixture) *ruledModel {
 	f.ids++
@@ -251,8 +251,8 @@ func newRuledModel(t *rapid.T, f *fixture) *ruledModel {
 		r.MaxPriority, r.CountsReturns = 31, true
 		r.DeliveryLimit = int64(rapid.IntRange(-1, 2).Draw(t, "delivery limit"))
 	}
-	if !m.declared.Durable {
-		r.MaxLength = int64(rapid.IntRange(-1, 5).Draw(t, "length limit"))
+	if rapid.Bool().Draw(t, "limited") {
+		r.MaxLength = int64(rapid.IntRange(0, 5).Draw(t, "length limit"))
 		r.DropsLowest = rapid.Bool().Draw(t, "drops lowest")
 	}
 	m.q = queue.New(m.declared, f.store.NewQueue(f.ids), m.agenda)
