@@ -27,7 +27,7 @@ func appendBits(dst []byte, bits ...bool) []byte {
 // AppendShortstr appends s as a shortstr. What is longer than a shortstr can be is cut off, between two
 // characters, so that a frame stays well formed.
 func AppendShortstr(dst []byte, s string) []byte {
-	s = truncate(s)
+	s = truncate(s, maxShortstr)
 	dst = append(dst, byte(len(s)))
 	return append(dst, s...)
 }

@@ -24,13 +24,18 @@ func Errorf(code ReplyCode, method MethodID, format string, args ...any) *Error 
 // Error returns the reply text.
 func (e *Error) Error() string { return e.ReplyText() }
 
-// ReplyText returns "NAME - explanation", at most 255 octets and never cut within a character (ERR-01).
+// ReplyText returns "NAME - explanation", at most 255 octets (ERR-01). What is longer ends in "...", as
+// RabbitMQ's does, but is never cut within a character.
 func (e *Error) ReplyText() string {
 	text := e.Code.String()
 	if e.Text != "" {
 		text += " - " + e.Text
 	}
-	return truncate(text)
+	if len(text) > maxShortstr {
+		const more = "..."
+		text = truncate(text, maxShortstr-len(more)) + more
+	}
+	return text
 }
 
 // ConnectionClose returns the method that tells the peer of the error and ends the connection.
@@ -76,16 +81,16 @@ func UnimplementedMethod(method MethodID) *Error {
 	return &Error{Code: CommandInvalid, Text: "unimplemented method", Method: method}
 }
 
-// truncate cuts text to what a shortstr holds, between two characters. Text that is not UTF-8 in the
-// first place is cut at the limit.
-func truncate(text string) string {
-	if len(text) <= maxShortstr {
+// truncate cuts text to so many octets, between two characters. Text that is not UTF-8 in the first place is
+// cut at the limit.
+func truncate(text string, most int) string {
+	if len(text) <= most {
 		return text
 	}
-	for cut := maxShortstr; cut > maxShortstr-utf8.UTFMax; cut-- {
+	for cut := most; cut > most-utf8.UTFMax; cut-- {
 		if utf8.RuneStart(text[cut]) {
 			return text[:cut]
 		}
 	}
-	return text[:maxShortstr]
+	return text[:most]
 }

@@ -40,7 +40,7 @@ func TestReplyTextIsCutBetweenCharacters(t *testing.T) { // ERR-01
 		for before := range 5 {
 			err := &amqp.Error{Code: amqp.NotFound, Text: strings.Repeat("a", before) + strings.Repeat(char, 300)}
 			got := err.ReplyText()
-			if len(got) > 255 || len(got) <= 255-len(char) || !utf8.ValidString(got) {
+			if len(got) > 255 || len(got) <= 255-len(char) || !utf8.ValidString(got) || !strings.HasSuffix(got, char+"...") {
 				t.Errorf("%s after %d: %d octets, valid %v", char, before, len(got), utf8.ValidString(got))
 			}
 		}

@@ -127,7 +127,7 @@ func (w *Watch) Run(stop <-chan struct{}, looked func()) {
 	ticker := time.NewTicker(w.cfg.Every)
 	defer ticker.Stop()
 	for {
-		w.look()
+		w.Check()
 		if looked != nil {
 			looked()
 		}
@@ -143,7 +143,8 @@ func (w *Watch) Run(stop <-chan struct{}, looked func()) {
 // of the collector, and publishers, who make most of the garbage, stand still meanwhile.
 const collectEvery = 5 * time.Second
 
-func (w *Watch) look() {
+// Check looks now. It must not be called while Run runs.
+func (w *Watch) Check() {
 	var low Set
 	if w.memoryLow() {
 		low |= Memory

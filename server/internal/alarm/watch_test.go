@@ -139,7 +139,7 @@ func TestFullLogIsADiskAlarmWhileAnybodyWaits(t *testing.T) {
 
 func TestLimitsOfZeroAreNone(t *testing.T) {
 	watch := New(Config{Sources: (&world{held: 1 << 60}).sources()})
-	watch.look()
+	watch.Check()
 	wantActive(t, watch, 0)
 }
 

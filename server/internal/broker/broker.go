@@ -170,6 +170,7 @@ func Open(cfg Config) (*Broker, error) {
 	go b.undertaker.run(b.stop)
 	go b.retimer.run(b.stop)
 	go b.clock.run(b.stop)
+	b.alarms.Check() // whoever connects first is served as everybody
 	go b.watchAlarms()
 	return b, nil
 }
