@@ -72,6 +72,7 @@ func (q *Queue) Consume(c *Consumer) error {
 	c.Channel.consumers = append(c.Channel.consumers, c)
 	q.agenda.schedule(q)
 	q.wake()
+	q.expect()
 	return nil
 }
 

@@ -72,6 +72,15 @@ func (q *Queue) storeHorizon(at segment.LSN) {
 	}
 }
 
+// expect opens the horizon for a consumer that finds nothing: the first message that comes should not have to
+// wait for that, and may not be allowed to (TTL-04).
+func (q *Queue) expect() {
+	if q.Durable && q.horizon.at != openHorizon && q.lanes.first() == nil {
+		q.horizon.wanted = true
+		q.agenda.note(q)
+	}
+}
+
 // reached is the highest LSN handed out.
 func (q *Queue) reached() (reached segment.LSN) {
 	for l := range q.lanes.each {
