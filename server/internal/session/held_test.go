@@ -10,7 +10,7 @@ import (
 
 // bounded makes a connection that may hold 100,000 bytes, with some channels open.
 func bounded(t *testing.T, channels uint16) (*server, *peer) {
-	s := newServer(t)
+	s := newOwnServer(t)
 	s.cfg.MaxHeld = 100_000
 	p := s.connect(t)
 	for n := uint16(2); n <= channels; n++ {
