@@ -57,7 +57,7 @@ func startRabbitMQ(t testing.TB, home string) *rabbitMQ {
 		fmt.Sprintf("RABBITMQ_NODENAME=compat%d@localhost", port),
 		fmt.Sprintf("RABBITMQ_DIST_PORT=%d", distribution),
 		"ERL_EPMD_ADDRESS=127.0.0.1", fmt.Sprintf("ERL_EPMD_PORT=%d", epmd),
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
 		"RABBITMQ_CONFIG_FILE="+filepath.Join(r.dir, "rabbitmq.conf"),
 		"RABBITMQ_CONF_ENV_FILE="+filepath.Join(r.dir, "none"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+filepath.Join(r.dir, "enabled_plugins"),
@@ -72,6 +72,13 @@ func startRabbitMQ(t testing.TB, home string) *rabbitMQ {
 		t.Fatal(err)
 	}
 	r.start(t, "epmd", "-address", "127.0.0.1", "-port", fmt.Sprint(epmd))
+	eventually(t, "epmd", func() bool { // the broker would start one that stays
+		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", epmd))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
 	r.ended = r.start(t, filepath.Join(home, "sbin", "rabbitmq-server"))
 	if err := r.awaitReady(port); err != nil {
 		t.Fatalf("RabbitMQ of %s: %v\n%s", home, err, &r.output)
