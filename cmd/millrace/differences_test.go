@@ -55,7 +55,7 @@ var differences = []difference{
 	{"session/TestSingleActiveConsumerAndTheOthers", "SAC-05", "the next consumer takes over at once; in RabbitMQ 3.10 it waits for another message, and the queue may crash"},
 	{"session/TestLargeReturnsAndRepliesComeInOrder", "REPLY-03", "direct replies are counted like other deliveries; in RabbitMQ each has the delivery tag 1"},
 	{"session/TestTranscripts/consumer-timeout", "CONS-12", "x-consumer-timeout is a queue's, as in RabbitMQ 4; 3.10 has one for all"},
-	{"session/TestTranscripts/quorum", "QQ-02", "x-delivery-count comes with redeliveries, as in RabbitMQ 4; 3.10 has it on the first delivery too"},
+	{"session/TestTranscripts/quorum", "QQ-02", "x-delivery-count comes with redeliveries and does not count nacks, as in RabbitMQ 4; 3.10 has it on the first delivery too, and counts all returns"},
 	{"session/TestRefusedTransactionHasNoEffect", "TX-04", "a transaction that a queue refuses has no effect; RabbitMQ applies the rest"},
 	{"session/TestTransactionRoutesWhenItPublishes", "TX-06", "a transaction routes when it publishes, as in RabbitMQ 4; 3.10 routes at the commit"},
 	{"session/TestMethodsBehindACommitWaitForIt", "TX-07", "methods behind a commit wait for it; RabbitMQ 3.10 answers with 504"},

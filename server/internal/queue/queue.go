@@ -79,8 +79,9 @@ type Queue struct {
 	scheduled, journaled bool // on the agenda's lists
 }
 
-// New makes a queue over its entries, those without a priority of their own; AddLevel may follow. Queues that do not survive a restart need no horizon and no
-// journal: nobody will ask the log about them. After a recovery, Recovered must follow.
+// New makes a queue over its entries, those without a priority of their own; AddLevel may follow. Queues that
+// do not survive a restart need no horizon and no journal: nobody will ask the log about them. After a
+// recovery, Recovered must follow.
 func New(d Declaration, entries *index.Queue, agenda *Agenda) *Queue {
 	q := &Queue{Declaration: d, agenda: agenda, rules: NoRules}
 	q.horizon.at = entries.Horizon()

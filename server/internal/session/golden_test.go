@@ -149,7 +149,10 @@ var basicTranscripts = []transcript{
 			"x-queue-type": "quorum", "x-delivery-limit": int32(1), "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead",
 		}})
 		p.expect(1, &amqp.QueueDeclareOk{Queue: "dead"}, &amqp.QueueDeclareOk{Queue: "jobs"})
+		p.send(1, &amqp.ConfirmSelect{})
+		p.expect(1, &amqp.ConfirmSelectOk{})
 		p.publishAs(1, &amqp.BasicPublish{Keys: amqp.MakeKeys("", "jobs")}, amqp.Properties{Headers: amqp.Table{"tries": int32(1)}}, "job")
+		p.expect(1, &amqp.BasicAck{DeliveryTag: 1}) // or RabbitMQ's may not be there yet
 		p.get(1, "jobs")
 		p.send(1, &amqp.BasicNack{DeliveryTag: 1, Requeue: true})
 		p.get(1, "jobs")
