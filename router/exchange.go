@@ -31,6 +31,8 @@ type Exchange struct {
 	// Alternate names the exchange that a policy gives to messages this one routes nowhere; empty
 	// means none. The argument alternate-exchange beats it (ROUTE-03). The exchange need not exist.
 	Alternate string
+	// Delays says that a policy makes it hold messages with a delay, whatever its type (see DelayedMessage).
+	Delays bool
 }
 
 // Types lists the names of the exchange types, sorted (EXCH-01).
@@ -100,7 +102,7 @@ func checkArguments(kind string, arguments map[string]any) error {
 // newMatcher makes the empty matcher of an exchange.
 func newMatcher[Q comparable](e *Exchange, ids *idPool) (matcher[Q], error) {
 	made, err := newMatcherOf[Q](routesAs(e.Type, e.Arguments), e, ids)
-	if err == nil && e.Type == DelayedMessage {
+	if err == nil && (e.Type == DelayedMessage || e.Delays) {
 		made = &delayedMatcher[Q]{matcher: made, keeper: newKeeper(e)}
 	}
 	return made, err

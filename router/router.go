@@ -110,6 +110,31 @@ func (r *Router[Q]) SetAlternate(name, alternate string) error {
 	return nil
 }
 
+// SetDelays says whether a policy makes the exchange hold messages with a delay. One that does so by its type
+// goes on.
+func (r *Router[Q]) SetDelays(name string, delays bool) error {
+	if name == "" {
+		return ErrDefaultExchange
+	}
+	x, ok := r.exchanges[name]
+	if !ok {
+		return NoExchange{Name: name}
+	}
+	x.declared.Delays = delays
+	if x.declared.Type == DelayedMessage {
+		return nil
+	}
+	wrapped, held := x.matcher.(*delayedMatcher[Q])
+	switch {
+	case delays && !held:
+		x.matcher = &delayedMatcher[Q]{matcher: x.matcher, keeper: newKeeper(&x.declared)}
+	case !delays && held:
+		x.matcher = wrapped.matcher
+	}
+	r.changed()
+	return nil
+}
+
 // InUse tells whether the exchange has a binding as source: what if-unused asks (EXCH-11).
 func (r *Router[Q]) InUse(name string) (bool, error) {
 	x, ok := r.exchanges[name]

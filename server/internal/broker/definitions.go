@@ -230,7 +230,8 @@ func (b *Broker) define(h *hostDefinitions) (int, error) {
 	}
 	bound := 0
 	for _, missing := range []func(*hostDefinitions) []*change{
-		vh.missingExchangesLocked, vh.missingQueuesLocked, vh.missingBindingsLocked,
+		vh.missingExchangesLocked, func(*hostDefinitions) []*change { return vh.missingKeepersLocked() },
+		vh.missingQueuesLocked, vh.missingBindingsLocked,
 	} {
 		if err != nil {
 			break
@@ -295,7 +296,7 @@ func (vh *VHost) missingExchangesLocked(h *hostDefinitions) []*change {
 			vh.broker.logger.Warn("exchange of the definitions not made: names with amq. are the broker's own",
 				"exchange", x.Name, "vhost", vh.Name, "where", h.exchanges[i].String())
 		default:
-			changes = append(append(changes, &change{op: declareExchange, exchange: x}), keeperChanges(&x)...)
+			changes = append(changes, &change{op: declareExchange, exchange: x})
 		}
 	}
 	return changes

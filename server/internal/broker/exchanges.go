@@ -54,6 +54,7 @@ func (c *Client) declareExchangeLocked(x router.Exchange, passive bool) (segment
 	if err := c.mayCreateExchange(&x); err != nil {
 		return 0, err
 	}
+	x = vh.withPolicies(x)
 	return vh.commit(append([]*change{{op: declareExchange, exchange: x}}, keeperChanges(&x)...)...)
 }
 

@@ -21,13 +21,37 @@ type keeperKey struct {
 	purpose  queue.Keeping
 }
 
+// missingKeepersLocked are the declarations of the queues that exchanges need and do not have: a policy has
+// come, or a crash between two batches.
+func (vh *VHost) missingKeepersLocked() []*change {
+	var missing []*change
+	for x := range vh.topology.router.Exchanges() {
+		for _, c := range keeperChanges(&x) {
+			if vh.keeper(x.Name, c.keeps) == nil {
+				missing = append(missing, c)
+			}
+		}
+	}
+	return missing
+}
+
+// keeper finds an exchange's own queue for a purpose, nil if it has none.
+func (vh *VHost) keeper(exchange, keeps string) *queue.Queue {
+	for _, purpose := range []queue.Keeping{queue.ForLater, queue.ForHistory} {
+		if purpose.String() == keeps {
+			return vh.topology.keepers[keeperKey{exchange, purpose}]
+		}
+	}
+	return nil
+}
+
 // keeperChanges are the declarations of the queues that a new exchange needs.
 func keeperChanges(x *router.Exchange) []*change {
 	var changes []*change
 	keeper := func(purpose queue.Keeping) {
 		changes = append(changes, &change{op: declareKeeper, keeps: purpose.String(), queue: queue.Declaration{Name: x.Name}})
 	}
-	if x.Type == router.DelayedMessage {
+	if x.Type == router.DelayedMessage || x.Delays {
 		keeper(queue.ForLater)
 	}
 	if x.History() > 0 {

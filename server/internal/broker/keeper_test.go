@@ -330,3 +330,34 @@ func TestHistorySurvivesAnyEnd(t *testing.T) {
 		})
 	}
 }
+
+// LavinMQ's policy key: any exchange can be made to hold messages, and stop doing so; what it holds goes on.
+func TestPolicyMakesAnExchangeHoldMessages(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.durable("q")
+	c.exchange(broker.ExchangeDeclaration{Name: "x", Type: "direct", Durable: true})
+	c.bind("x", "q", "k")
+	c.consume("q", queue.Consumer{Tag: "c", NoAck: true})
+	publish := func(body string, ms int) {
+		c.stage(c.ch, "x", "k", delay(ms, nil), body)
+		c.flush()
+	}
+	publish("1", anHour)
+	want(t, "without the policy", c.received(1), "1")
+	f.policy("^x", amqp.Table{"delayed-message": true})
+	c.exchange(broker.ExchangeDeclaration{Name: "x2", Type: "fanout", Durable: true})
+	c.bind("x2", "q", "")
+	publish("2", 1500)
+	c.stage(c.ch, "x2", "", delay(anHour, nil), "held")
+	publish("3", 0)
+	want(t, "at once", c.received(1), "3")
+	want(t, "held", f.broker.Held("/"), 2)
+	f.dropPolicy("^x", false)
+	publish("4", anHour)
+	want(t, "with the policy gone", c.received(2), "4 2")
+	f.policy("^x", amqp.Table{"delayed-message": true})
+	publish("5", anHour)
+	f.crash(loseIndex)
+	want(t, "held after a crash", f.broker.Held("/"), 2)
+}

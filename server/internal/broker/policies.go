@@ -61,6 +61,9 @@ func (vh *VHost) changePolicy(c *change) error {
 	lsn, err := vh.commit(c)
 	if err == nil {
 		vh.applyRules()
+		if missing := vh.missingKeepersLocked(); len(missing) > 0 {
+			lsn, err = vh.commitMany(missing)
+		}
 	}
 	vh.topology.Unlock()
 	if err != nil {
@@ -83,7 +86,7 @@ func (vh *VHost) applyPolicy(c *change) error {
 	}
 	t.revision++
 	for x := range t.router.Exchanges() {
-		vh.applyAlternate(x)
+		vh.applyToExchange(x)
 	}
 	if vh.broker.replaying {
 		vh.applyRules()
@@ -93,17 +96,29 @@ func (vh *VHost) applyPolicy(c *change) error {
 
 // applyDeclareExchange adds an exchange with what policies give it.
 func (vh *VHost) applyDeclareExchange(x router.Exchange) error {
-	settings, _ := vh.topology.policies.EffectiveExchange(x.Name, amqp.Table(x.Arguments))
-	x.Alternate = settings.AlternateExchange.Value
-	_, err := vh.topology.router.Declare(x)
+	_, err := vh.topology.router.Declare(vh.withPolicies(x))
 	return err
 }
 
-// applyAlternate gives an exchange the alternate exchange that policies have for it (ROUTE-03, POL-05).
-func (vh *VHost) applyAlternate(x router.Exchange) {
+// withPolicies is an exchange with the alternate exchange that policies have for it (ROUTE-03, POL-05), and
+// with what they say of delays.
+func (vh *VHost) withPolicies(x router.Exchange) router.Exchange {
 	settings, _ := vh.topology.policies.EffectiveExchange(x.Name, amqp.Table(x.Arguments))
-	if alternate := settings.AlternateExchange.Value; x.Name != "" && x.Alternate != alternate {
-		_ = vh.topology.router.SetAlternate(x.Name, alternate) // it exists
+	x.Alternate, x.Delays = settings.AlternateExchange.Value, settings.DelayedMessage
+	return x
+}
+
+// applyToExchange gives an exchange what policies have for it.
+func (vh *VHost) applyToExchange(x router.Exchange) {
+	if x.Name == "" {
+		return
+	}
+	now := vh.withPolicies(x)
+	if x.Alternate != now.Alternate {
+		_ = vh.topology.router.SetAlternate(x.Name, now.Alternate) // it exists
+	}
+	if x.Delays != now.Delays {
+		_ = vh.topology.router.SetDelays(x.Name, now.Delays)
 	}
 }
 

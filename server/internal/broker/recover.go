@@ -351,6 +351,12 @@ func (b *Broker) begin() error {
 		if err := vh.dropTransient(); err != nil {
 			return err
 		}
+		vh.topology.Lock()
+		_, err := vh.commitMany(vh.missingKeepersLocked())
+		vh.topology.Unlock()
+		if err != nil {
+			return err
+		}
 		vh.count()
 		vh.rouse(time.Now().UnixMilli())
 		b.recovery.VHosts++
