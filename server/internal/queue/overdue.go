@@ -7,8 +7,12 @@ import "iter"
 // out after a look cannot be overdue before the least patience that anybody has, so the time of the next
 // look is known.
 
-// lookPause is the longest time between the moment when a delivery is overdue and a look, in milliseconds.
-const lookPause = 60_000
+// lookPause is the longest time between the moment when a delivery is overdue and a look, in milliseconds, and
+// lookLeast the shortest between two looks: the least patience may be that of somebody who has long gone.
+const (
+	lookPause = 60_000
+	lookLeast = 100
+)
 
 // Overdue is a delivery that was not settled in time. If Consumer is nil, its channel must be closed.
 // Otherwise it was of a quorum queue: the subscription has been ended, and everything that it held has gone
@@ -45,7 +49,7 @@ func (a *Agenda) Look(now int64, channels iter.Seq[*Channel], late func(Overdue)
 	for ch := range channels {
 		next = min(next, ch.look(now, a.patience, late))
 	}
-	a.look = max(next, now+min(a.patience/10+1, lookPause))
+	a.look = max(next, now+min(max(a.patience/10+1, lookLeast), lookPause))
 }
 
 // look returns a time before which nothing more is overdue.
@@ -56,9 +60,12 @@ func (ch *Channel) look(now, least int64, late func(Overdue)) (next int64) {
 		if u.since+least > now {
 			return min(next, u.since+least) // those behind it came later
 		}
+		if !u.outstanding() || u.returned {
+			continue
+		}
 		patience := u.patience()
 		switch {
-		case !u.outstanding() || u.returned || patience <= 0:
+		case patience <= 0:
 		case u.since+patience > now:
 			next = min(next, u.since+patience)
 		case u.queue.Quorum:
@@ -71,7 +78,7 @@ func (ch *Channel) look(now, least int64, late func(Overdue)) (next int64) {
 	return next
 }
 
-// patience is how long the delivery may be unsettled, in milliseconds; 0 and less is for ever.
+// patience is how long a delivery that is outstanding may be unsettled, in milliseconds; 0 and less is for ever.
 func (u *unsettled) patience() int64 {
 	if u.consumer != nil && u.consumer.Patience != 0 {
 		return u.consumer.Patience

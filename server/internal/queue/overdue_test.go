@@ -139,6 +139,56 @@ func TestConsumerOfAQuorumQueueLosesWhatIsOverdue(t *testing.T) { // CONS-12, ch
 	want(t, "journal", f.takeWritten(q), "ack 3-3, ack 1-2")
 }
 
+// What is settled out of order stays among what the channel holds until those before it are settled too.
+func TestLooksPassOverWhatIsSettled(t *testing.T) { // CONS-12
+	f, out := newFixture(t), newOutlet()
+	q := f.patient(f.transient(), 5000)
+	f.patient(f.transient(), 1000) // there are looks long before the first delivery is overdue
+	ch := queue.NewChannel(1, out)
+	f.push(q, 2)
+	f.get(q, ch, false)
+	f.get(q, ch, false)
+	f.settle(ch, 2, false, queue.Acked)
+	found, start := "", f.now
+	for rounds := 0; found == "" && rounds < 50; rounds++ {
+		found = f.look(ch)
+	}
+	want(t, "found", found, "channel 1 after 5000")
+	if waited := f.now - start; waited < 5000 {
+		t.Errorf("after %d ms", waited)
+	}
+}
+
+func TestLooksOfAQuorumQueuePassOverWhatIsSettled(t *testing.T) { // CONS-12
+	f, out := newFixture(t), newOutlet()
+	q := f.patient(f.queue(queue.Declaration{Durable: true, Quorum: true}), 1000)
+	q.RaiseHorizon(openHorizon)
+	ch := queue.NewChannel(1, out)
+	f.push(q, 3)
+	f.consume(q, queue.Consumer{Tag: "c", Channel: ch})
+	f.settle(ch, 2, false, queue.Acked)
+	found := ""
+	for rounds := 0; found == "" && rounds < 20; rounds++ {
+		found = f.look(ch)
+	}
+	want(t, "found", found, "c after 1000")
+	wantCounts(t, q, 2, 0)
+}
+
+func TestLooksAreNotToldToHurry(t *testing.T) {
+	f, out := newFixture(t), newOutlet()
+	f.patient(f.transient(), 1).Delete()
+	ch := queue.NewChannel(1, out)
+	f.look(ch)
+	start := f.now
+	for range 10 {
+		f.look(ch)
+	}
+	if each := (f.now - start) / 10; each < 100 {
+		t.Errorf("a look in %d ms for a queue that is no more", each)
+	}
+}
+
 func TestReturnedMessagesWait(t *testing.T) { // QQ-07
 	for _, test := range []struct {
 		failed, returned bool
