@@ -49,3 +49,21 @@ func TestQuorumQueuesKeepTransientMessages(t *testing.T) { // QQ-09, PUB-10
 		want(f, "classic queue", c.drain("classic"), "kept")
 	})
 }
+
+// ACK-07: each priority knows what of it was handed out, also after a clean end.
+func TestPriorityThatNobodyReachedIsNotRedelivered(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.queue(broker.QueueDeclaration{Name: "q", Durable: true, Arguments: amqp.Table{"x-max-priority": int64(9)}})
+	for i, priority := range []uint8{1, 2, 3, 4, 0, 9, 3} {
+		c.stage(c.ch, "", "q", amqp.Properties{DeliveryMode: amqp.Persistent, Priority: priority}, string(rune('a'+i)))
+	}
+	c.flush()
+	if _, err := c.Take("q", c.ch, false); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "the first", c.received(1), "f")
+	f.restart()
+	c = f.client()
+	want(t, "after the restart", c.drain("q"), "f+ d c g b a e")
+}

@@ -180,19 +180,21 @@ func (q *Queue) lane(m *Message) *lane {
 	if l := q.lanes.of(level); l != nil {
 		return l
 	}
-	return q.addLane(q.lanes.base.NewLevel(level))
+	entries := q.lanes.base.NewLevel(level)
+	entries.SetHorizon(q.horizon.stored)
+	return q.addLane(entries, q.horizon.at)
 }
 
-// AddLevel gives the queue another level of messages that the index has, before it serves.
+// AddLevel gives the queue another level of messages that the index has, before it serves. Each comes with a
+// horizon of its own.
 func (q *Queue) AddLevel(entries *index.Queue) {
 	q.horizon.at = max(q.horizon.at, entries.Horizon())
 	q.horizon.stored = q.horizon.at
-	q.addLane(entries)
+	q.addLane(entries, entries.Horizon())
 }
 
-func (q *Queue) addLane(entries *index.Queue) *lane {
-	l := &lane{Queue: entries, at: q.horizon.at}
-	entries.SetHorizon(q.horizon.stored)
+func (q *Queue) addLane(entries *index.Queue, horizon segment.LSN) *lane {
+	l := &lane{Queue: entries, at: horizon}
 	m := q.lanes.more
 	if m == nil {
 		m = &manyLanes{order: []*lane{&q.lanes.base}}
