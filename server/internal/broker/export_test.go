@@ -27,6 +27,9 @@ func (b *Broker) LastInLog() segment.LSN { return b.log.Last() }
 // Owned is how many exclusive queues the client remembers.
 func (c *Client) Owned() int { return len(c.exclusive) }
 
+// Bury makes the undertaker look for deaths.
+func (b *Broker) Bury() { b.undertaker.wake() }
+
 // Limits of what an outlet holds.
 const (
 	MaxOutletBytes    = maxOutletBytes

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/broker"
@@ -17,6 +18,20 @@ func (c *client) insisting(name, exchange string) {
 		"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
 		"x-dead-letter-exchange": exchange,
 	}})
+}
+
+// lookedAt returns when the undertaker has looked at what died so far: a letter that died behind it has arrived.
+func (c *client) lookedAt(tag queue.Tag) {
+	c.f.Helper()
+	c.durable("behind")
+	c.queue(broker.QueueDeclaration{Name: "last", Durable: true, Arguments: amqp.Table{
+		"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "behind",
+	}})
+	c.send("last", "behind")
+	want(c.f, "got", c.drain("last"), "behind")
+	c.reject(tag)
+	c.consume("behind", queue.Consumer{Tag: "behind", NoAck: true})
+	want(c.f, "behind it", c.received(1), "behind")
 }
 
 func (c *client) reject(tag queue.Tag) {
@@ -42,6 +57,77 @@ func TestDeadLetterWaitsUntilSomebodyTakesIt(t *testing.T) {
 		t.Errorf("dead letters: %s", got)
 	}
 	want(t, "left in the queue", c.ready("q"), 0)
+}
+
+// DLX-11: other deaths do not put off the next attempt, however many there are.
+func TestDeadLetterIsTriedAgainWhileOthersDie(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "fanout", Durable: true})
+	c.insisting("q", "dlx")
+	c.send("q", "1")
+	want(t, "got", c.drain("q"), "1")
+	c.reject(1)
+	c.lookedAt(2)
+	c.durable("grave")
+	c.bind("dlx", "grave", "")
+	tick, timeout := time.NewTicker(20*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for c.ready("grave") == 0 {
+		select {
+		case <-tick.C:
+			f.broker.Bury()
+		case <-timeout:
+			t.Fatal("nobody tried again")
+		}
+	}
+}
+
+// DLX-11: an exchange that only remembers a letter has brought it to nobody.
+func TestDeadLetterThatIsOnlyRememberedStays(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "x-recent-history", Durable: true})
+	c.insisting("q", "dlx")
+	c.send("q", "1")
+	want(t, "got", c.drain("q"), "1")
+	c.reject(1)
+	c.lookedAt(2)
+	want(t, "remembered", f.broker.Held("/"), 0)
+	c.durable("grave")
+	c.bind("dlx", "grave", "")
+	c.consume("grave", queue.Consumer{Tag: "g", NoAck: true})
+	want(t, "dead letter", c.received(1), "1")
+}
+
+// DLX-11: so many that nobody takes do not keep others of their queue from arriving.
+func TestDeadLettersBehindManyThatNobodyTakesArrive(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "direct", Durable: true})
+	c.durable("grave")
+	c.bind("dlx", "grave", "known")
+	c.insisting("q", "dlx")
+	c.bind("amq.fanout", "q", "")
+	for i := range 3000 {
+		key := "unknown"
+		if i%100 == 99 {
+			key = "known"
+		}
+		c.stage(c.ch, "amq.fanout", key, persistent, "m")
+	}
+	c.flush()
+	c.consume("grave", queue.Consumer{Tag: "c", NoAck: true})
+	n := 0
+	for found := true; found; n++ {
+		var err error
+		if found, err = c.Take("q", c.ch, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.ch.Settle(amqp.BasicNackID, 0, true, queue.Rejected)
+	c.flush()
+	c.sink.await(t, "dead letters", func() bool { return len(c.sink.mu.deliveries) == n-1+30 })
 }
 
 // DLX-11: a full queue that refuses counts as nobody.

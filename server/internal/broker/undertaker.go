@@ -2,6 +2,8 @@ package broker
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/millrace-mq/millrace/router"
@@ -23,6 +25,8 @@ type undertaker struct {
 	// Owned by the goroutine.
 	deaths   []queue.Death
 	unburied map[*VHost][]queue.Death // nobody takes them, and they may not be lost (DLX-11)
+	refused  map[*queue.Queue]int     // how many of a queue's nobody took this time
+	untried  []queue.Death            // after so many that are enough for this time
 	staging  staging
 	carried  []queue.Death // of the batch
 	view     *wal.View
@@ -32,13 +36,18 @@ type undertaker struct {
 const (
 	// burialBytes is about how much is carried at once.
 	burialBytes = 1 << 20
-	// burialRetry is how long a message that nobody takes waits for the next attempt.
+	// burialRetry is how long a message that nobody takes waits for the next attempt, and burialTries how many
+	// of one queue are tried then if nobody takes any.
 	burialRetry = time.Second
+	burialTries = 1024
+	// keepDeaths is the length of a list of deaths that is worth keeping.
+	keepDeaths = 16 << 10
 )
 
 func newUndertaker(b *Broker) *undertaker {
 	return &undertaker{
 		broker: b, kick: make(chan struct{}, 1), done: make(chan struct{}), unburied: make(map[*VHost][]queue.Death),
+		refused: make(map[*queue.Queue]int),
 	}
 }
 
@@ -51,6 +60,7 @@ func (u *undertaker) run(stop <-chan struct{}) {
 	retry := time.NewTimer(0)
 	retry.Stop()
 	defer retry.Stop()
+	waits := false // for retry, which other deaths must not put off
 	for {
 		select {
 		case <-stop:
@@ -58,17 +68,21 @@ func (u *undertaker) run(stop <-chan struct{}) {
 		case <-u.kick:
 			u.buryAll(stop, false)
 		case <-retry.C:
+			waits = false
 			u.buryAll(stop, true)
 		}
-		if len(u.unburied) > 0 {
+		if len(u.unburied) > 0 && !waits {
 			retry.Reset(burialRetry)
+			waits = true
 		}
 	}
 }
 
 // buryAll carries what has died, and if again is set also what nobody took the last time.
 func (u *undertaker) buryAll(stop <-chan struct{}, again bool) {
-	for _, vh := range u.broker.hosts() {
+	hosts := u.broker.hosts()
+	maps.DeleteFunc(u.unburied, func(vh *VHost, _ []queue.Death) bool { return !slices.Contains(hosts, vh) })
+	for _, vh := range hosts {
 		u.deaths = u.deaths[:0]
 		if again {
 			u.deaths = append(u.deaths, u.unburied[vh]...)
@@ -81,7 +95,15 @@ func (u *undertaker) buryAll(stop <-chan struct{}, again bool) {
 			u.broker.logger.Error("dead messages not carried to their exchange; they are dead-lettered after the next start",
 				"vhost", vh.Name, "error", err)
 		}
+		if len(u.untried) > 0 { // they come first the next time
+			u.unburied[vh] = slices.Concat(u.untried, u.unburied[vh])
+		}
+		clear(u.refused)
 		clear(u.deaths)
+		clear(u.untried)
+		if u.untried = u.untried[:0]; cap(u.deaths) > keepDeaths {
+			u.deaths, u.untried = nil, nil
+		}
 	}
 }
 
@@ -114,6 +136,10 @@ func (u *undertaker) stage(vh *VHost, d *queue.Death, now time.Time) error {
 		u.drop(vh, d)
 		return nil
 	}
+	if u.refused[d.Queue] >= burialTries {
+		u.untried = append(u.untried, *d)
+		return nil
+	}
 	dead, err := storedPublication(u.view, d.LSN)
 	var to *route
 	if err == nil {
@@ -130,8 +156,9 @@ func (u *undertaker) stage(vh *VHost, d *queue.Death, now time.Time) error {
 	}
 	open, complete := u.staging.admitted(vh, to)
 	switch insists := rules.LettersSurely && d.Cause != queue.CauseDue; {
-	case insists && (!complete || len(open.queues) == 0):
+	case insists && (!complete || !open.reached()):
 		u.unburied[vh] = append(u.unburied[vh], *d)
+		u.refused[d.Queue]++
 	case len(open.queues) == 0: // no such exchange, nobody bound, all full, or a circle (DLX-02, DLX-08)
 		u.drop(vh, d)
 	default:

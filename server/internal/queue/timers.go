@@ -90,6 +90,11 @@ func (a *Agenda) HasDeaths() bool { return len(a.deaths) > 0 }
 func (a *Agenda) TakeDeaths(dst []Death) []Death {
 	dst = append(dst, a.deaths...)
 	clear(a.deaths)
-	a.deaths = a.deaths[:0]
+	if a.deaths = a.deaths[:0]; cap(a.deaths) > keepDeaths {
+		a.deaths = nil
+	}
 	return dst
 }
+
+// keepDeaths is the length of a list of deaths that is worth keeping.
+const keepDeaths = 16 << 10
