@@ -145,10 +145,10 @@ func (l *lanes) err() error {
 	return nil
 }
 
-// nextDeadline is before or when the next ready message expires.
+// nextDeadline is before or when the next ready message expires. What cannot be read will not.
 func (l *lanes) nextDeadline() (at int64, ok bool) {
 	for lane := range l.each {
-		if due, has := lane.NextDeadline(); has && (!ok || due < at) {
+		if due, has := lane.NextDeadline(); has && lane.Err() == nil && (!ok || due < at) {
 			at, ok = due, true
 		}
 	}

@@ -217,6 +217,7 @@ func (q *Queue) purgeSingly(l *lane) {
 // still unsettled may be settled without effect (QUEUE-13).
 func (q *Queue) Delete() []*Consumer {
 	q.deleted = true
+	q.agenda.setTimer(q) // nothing of it is waited for
 	var consumers []*Consumer
 	for _, l := range q.levels {
 		consumers = append(consumers, l.consumers...)

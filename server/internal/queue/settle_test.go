@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
 
@@ -219,4 +220,31 @@ func TestRedeliveredIsOfTheMessageNotOfTheConsumer(t *testing.T) { // ACK-07
 	f.settle(ch, 1, false, queue.Returned)
 	f.consume(q, queue.Consumer{Tag: "c", Channel: queue.NewChannel(2, out)})
 	want(t, "deliveries", out.words(), "get:1 c:1+ c:2")
+}
+
+// What a policy changes between the two steps of a commit does not bring a message back.
+func TestTransactionSettlesWhatTheLogWasNotTold(t *testing.T) {
+	f, out := newFixture(t), newOutlet()
+	q := f.durable()
+	r := queue.NoRules
+	r.DeadLetters = true
+	q.SetRules(r, f.now)
+	ch := queue.NewChannel(1, out)
+	f.push(q, 2)
+	f.get(q, ch, false)
+	f.get(q, ch, false)
+	if err := ch.Reserve(1, false, queue.Rejected); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.Reserve(2, false, queue.Acked); err != nil {
+		t.Fatal(err)
+	}
+	told := ""
+	ch.Reserved(func(_ *queue.Queue, reason segment.SettleReason, lsn segment.LSN) { told += reasons[reason] })
+	want(t, "told to the log", told, "ack")
+	q.SetRules(queue.NoRules, f.now) // a policy takes the exchange away
+	ch.Commit()
+	f.dispatch()
+	wantCounts(t, q, 0, 0)
+	want(t, "journal", f.takeWritten(q), "reject 1-1")
 }
