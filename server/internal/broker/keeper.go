@@ -138,31 +138,48 @@ func (vh *VHost) tellHistory(b *router.Binding) error {
 			continue
 		}
 		p.Time = time.Now().UnixMilli()
+		var r *route
 		if b.DestinationKind == router.ToQueue {
-			staged.stage(vh.ID, &p, vh.newRoute([]*queue.Queue{destination}, 0, 0))
-			continue
+			r = vh.newRoute([]*queue.Queue{destination}, 0, 0)
+		} else if r, err = f.again(vh, b.Destination, &p); err != nil {
+			continue // the exchange has just been deleted
 		}
-		copies, _, err := copiesOf(&p.Header)
-		if err != nil {
-			return err
+		if r, _ = staged.admitted(vh, r); len(r.queues) > 0 {
+			staged.stage(vh.ID, &p, r)
 		}
-		r, err := f.route(vh, []byte(b.Destination), copies, &p, false)
-		if err != nil || len(r.queues) == 0 {
-			continue // the exchange has just been deleted, or leads nowhere
+		if staged.batch.Len() >= burialBytes {
+			if err := staged.flush(vh); err != nil {
+				return err
+			}
+			view.Release()
 		}
-		staged.stage(vh.ID, &p, r)
 	}
-	if len(staged.publishes) == 0 {
+	return staged.flush(vh)
+}
+
+// again finds the way of a message that an exchange remembers from another exchange on.
+func (f *forwarder) again(vh *VHost, exchange string, p *Publication) (*route, error) {
+	copies, _, err := copiesOf(&p.Header)
+	if err != nil {
+		return nil, err
+	}
+	return f.route(vh, []byte(exchange), copies, p, false)
+}
+
+// flush brings messages that the broker publishes by itself to the log and to their queues.
+func (s *staging) flush(vh *VHost) error {
+	if len(s.publishes) == 0 {
 		return nil
 	}
 	var first segment.LSN
-	if err := vh.broker.appendPatiently(&staged.batch, vh.broker.stop, func(lsn segment.LSN) {
+	if err := vh.broker.appendPatiently(&s.batch, vh.broker.stop, func(lsn segment.LSN) {
 		first = lsn
 		vh.state.Lock()
 	}); err != nil {
 		return err
 	}
-	staged.pushLocked(first)
+	s.pushLocked(first)
 	vh.unlockState()
+	s.reset()
 	return nil
 }

@@ -133,6 +133,71 @@ func TestDelayedMessageKeepsItsCopies(t *testing.T) {
 	}
 }
 
+// REPLY-02: also where the header that is stored still has the blind copies.
+func TestDelayedRequestSaysWhoAsks(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.delayedExchange("later", "direct", "q", "k")
+	if err := c.ch.ConsumeReplies(&queue.Consumer{Tag: "r", NoAck: true}, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	p := delay(10, amqp.Table{"BCC": []any{"nobody"}})
+	p.ReplyTo = broker.ReplyTo
+	c.stage(c.ch, "later", "k", p, "m")
+	c.flush()
+	c.consume("q", queue.Consumer{Tag: "c", NoAck: true})
+	c.sink.await(t, "delivery", func() bool { return len(c.sink.mu.deliveries) == 1 })
+	record, err := c.view.Record(c.sink.take()[0].LSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := record.Publish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := amqp.ParseHeader(stored.Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to := string(h.ReplyTo()); !strings.HasPrefix(to, broker.ReplyTo+".") {
+		t.Errorf("reply-to is %q", to)
+	}
+}
+
+// LEN-03: what an exchange remembers is published like anything else.
+func TestHistoryIsNotToldToAFullQueue(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.exchange(broker.ExchangeDeclaration{Name: "recent", Type: "x-recent-history", Durable: true})
+	c.queue(broker.QueueDeclaration{Name: "q", Durable: true, Arguments: amqp.Table{
+		"x-max-length": int32(2), "x-overflow": "reject-publish",
+	}})
+	for _, body := range []string{"1", "2", "3"} {
+		c.stage(c.ch, "recent", "", persistent, body)
+	}
+	c.flush()
+	c.bind("recent", "q", "")
+	want(t, "told", c.drain("q"), "1 2")
+}
+
+// More than fits one batch.
+func TestLongHistoryIsToldInOrder(t *testing.T) {
+	f := open(t)
+	c := f.client()
+	c.exchange(broker.ExchangeDeclaration{Name: "recent", Type: "x-recent-history", Durable: true})
+	c.durable("q")
+	body, told := strings.Repeat("m", 100<<10), make([]string, 20)
+	for i := range told {
+		told[i] = fmt.Sprint(i, body)
+		c.stage(c.ch, "recent", "", persistent, told[i])
+		c.flush()
+	}
+	c.bind("recent", "q", "")
+	if got := c.drain("q"); got != strings.Join(told, " ") {
+		t.Errorf("told %d octets", len(got))
+	}
+}
+
 func TestWhatIsHeldSurvivesAnyEnd(t *testing.T) {
 	for _, end := range ends {
 		t.Run(end.name, func(t *testing.T) {

@@ -71,10 +71,16 @@ func (ch *Channel) rewriteReplyTo(p *Publication) error {
 	if ch.replies.name == "" { // only this goroutine writes it
 		return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID, "fast reply consumer does not exist")
 	}
-	raw := p.Header.AppendWithShortstr(nil, amqp.PropertyReplyTo, ch.replies.name)
-	header, err := amqp.ParseHeader(raw)
-	p.Header = header
-	return err
+	for _, h := range []*amqp.Header{&p.Header, &p.whole} {
+		if h.Raw == nil {
+			continue
+		}
+		var err error
+		if *h, err = amqp.ParseHeader(h.AppendWithShortstr(nil, amqp.PropertyReplyTo, ch.replies.name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isReply reports whether a message goes to a requester's channel and not to a queue (REPLY-03).
