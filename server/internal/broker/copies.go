@@ -28,7 +28,8 @@ func (c *Client) carbonCopies(p *Publication) ([][]byte, error) {
 	if err != nil || !blind {
 		return keys, err
 	}
-	p.whole = p.Header
+	whole := p.Header
+	p.whole = &whole
 	rest, err := table.AppendWithout(nil, headerBlindCopies)
 	if err != nil {
 		return nil, undecodable(err)

@@ -71,8 +71,8 @@ func (ch *Channel) rewriteReplyTo(p *Publication) error {
 	if ch.replies.name == "" { // only this goroutine writes it
 		return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID, "fast reply consumer does not exist")
 	}
-	for _, h := range []*amqp.Header{&p.Header, &p.whole} {
-		if h.Raw == nil {
+	for _, h := range []*amqp.Header{&p.Header, p.whole} {
+		if h == nil {
 			continue
 		}
 		var err error
