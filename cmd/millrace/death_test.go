@@ -72,6 +72,24 @@ func TestRejectedMessageIsDeadLettered(t *testing.T) {
 	c.wantReady(q, 0)
 }
 
+// DLX-07, DLX-09: what a publisher says of deaths means nothing.
+func TestDeathsThatAPublisherMadeUpAreNotTold(t *testing.T) {
+	t.Parallel()
+	c := newBroker(t).connect(t)
+	q, grave := c.withGrave(nil)
+	c.sendMessage("", q, amqp.Publishing{Body: []byte("m"), Headers: amqp.Table{
+		"x-first-death-queue": "made up", "x-first-death-reason": "expired", "x-first-death-exchange": "made up",
+	}})
+	c.must(c.fetch(q).Reject(false))
+	got := c.buried(grave)
+	wantDeath(t, got, "rejected", q, 1)
+	for what, want := range map[string]string{"queue": q, "reason": "rejected", "exchange": ""} {
+		if first := got.Headers["x-first-death-"+what]; first != want {
+			t.Errorf("first death's %s is %v, want %q", what, first, want)
+		}
+	}
+}
+
 // TTL-01, DLX-03: what the queue and the message say; the expiration goes, and is remembered.
 func TestExpiredMessageIsDeadLettered(t *testing.T) {
 	t.Parallel()

@@ -88,7 +88,7 @@ func (l *deadLetter) bury(keys amqp.Keys, header *amqp.Header, name string, now 
 	}
 	l.headers[headerDeaths] = append([]any{entry}, rest...)
 	for what, value := range map[string]string{"reason": cause, "queue": name, "exchange": exchange} {
-		if _, ok := l.headers["x-first-death-"+what]; !ok {
+		if _, ok := l.headers["x-first-death-"+what]; !ok || len(deaths) == 0 { // a publisher's own means nothing
 			l.headers["x-first-death-"+what] = value
 		}
 		l.headers["x-last-death-"+what] = value
