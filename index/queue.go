@@ -32,8 +32,8 @@ type Entry struct {
 }
 
 // Queue is the index of one queue, or of one level of a priority queue: its entries
-// in order of arrival, each ready or in flight. It is not safe for concurrent use; the lock of its owner guards it,
-// also while Checkpoint.Queue copies it.
+// in order of arrival, each ready or in flight. It is not safe for concurrent use;
+// the lock of its owner guards it, also while Checkpoint.Queue copies it.
 //
 // Invariants, which Check verifies:
 //   - chunks are ordered by number and by LSN; the open chunk, if any, is the last

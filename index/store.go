@@ -68,7 +68,8 @@ type Store struct {
 
 // Open opens the view in a folder, or makes an empty one. It returns an error that
 // matches ErrCorrupt if the folder cannot be read (delete it and replay the log),
-// as does ErrOutdated, which says that an older millrace wrote it; ErrVersion if a newer millrace wrote it, ErrForeign if it holds something else.
+// as does ErrOutdated, which says that an older millrace wrote it; ErrVersion if a newer
+// millrace wrote it, ErrForeign if it holds something else.
 func Open(cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

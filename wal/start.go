@@ -13,10 +13,10 @@ import (
 // Start makes the log ready for appends: it begins a new segment, seals what Open found without a
 // footer, syncs it all, and starts the goroutines. After an error only Close is of use.
 //
-// The order is the crash argument. What Open found is synced before any watermark says so. Files behind the end of the log leave the namespace first, so
-// that no later recovery takes them for part of it. The new segment comes before the sealing, so
-// that a crash in between never looks like a log closed in good order; recovery ends a segment where
-// the next begins, whatever stands behind.
+// The order is the crash argument. What Open found is synced before any watermark says so. Files
+// behind the end of the log leave the namespace first, so that no later recovery takes them for part of
+// it. The new segment comes before the sealing, so that a crash in between never looks like a log
+// closed in good order; recovery ends a segment where the next begins, whatever stands behind.
 func (l *Log) Start() error {
 	l.mu.Lock()
 	if l.mu.started || l.mu.closed {
@@ -118,7 +118,8 @@ func (l *Log) syncFound(c *candidate) error {
 }
 
 // sealFound writes the footer of a segment that Open found without one, and cuts the file to size;
-// the segment is synced already. Behind a torn tail the footer goes to the end of the file: torn bytes are never overwritten.
+// the segment is synced already. Behind a torn tail the footer goes to the end of the file: torn bytes
+// are never overwritten.
 func (l *Log) sealFound(c *candidate) error {
 	file, err := os.OpenFile(c.path, os.O_RDWR, 0)
 	if err != nil {

@@ -110,8 +110,8 @@ type Broker struct {
 	vhosts atomic.Pointer[[]*VHost]
 	sets   atomic.Uint64 // number of the last route set
 
-	// Written during Open only, before there is a second goroutine. replaying: apply finds queues' entries in the index. homeless counts messages of
-	// queues that the replay neither knows nor has seen deleted.
+	// Written during Open only, before there is a second goroutine. replaying: apply finds queues' entries in the
+	// index. homeless counts messages of queues that the replay neither knows nor has seen deleted.
 	replaying bool
 	homeless  int
 	deleted   map[segment.QueueID]struct{}

@@ -6,8 +6,7 @@ import (
 )
 
 // clock wakes the queues whose messages, or who themselves, expire, and looks for deliveries that were not
-// settled in time. It is a goroutine of its own that
-// sleeps until the earliest of these times.
+// settled in time. It is a goroutine of its own that sleeps until the earliest of these times.
 type clock struct {
 	broker *Broker
 	kick   chan struct{} // capacity 1: an earlier time than the one slept for

@@ -97,7 +97,8 @@ func (c *Client) route(p *Publication, copies [][]byte) (*route, error) {
 		decision.Set.Memo = found
 	}
 	p.delay = r.delay
-	if r.last = nil; cached && len(copies) == 0 && found.remembering == 0 { // what the cache did not keep may hold for this message only
+	// What the cache did not keep may hold for this message only.
+	if r.last = nil; cached && len(copies) == 0 && found.remembering == 0 {
 		r.generation, r.last, r.permitted = generation, found, 0
 		r.lastKeys = append(r.lastKeys[:0], p.Keys...)
 	}

@@ -76,8 +76,9 @@ func (vh *VHost) unlockState() { vh.unlockStateAt(time.Now().UnixMilli()) }
 func (vh *VHost) unlockStateAt(now int64) {
 	s := &vh.state
 	if !vh.broker.stopping.Load() && !vh.broker.replaying {
-		// A broker that replays its log does nothing by itself. One that stops hands out nothing more: what one connection gives back must not go to another
-		// that will be closed next, for an acknowledgement of it may be on its way.
+		// A broker that replays its log does nothing by itself. One that stops hands out nothing more: what one
+		// connection gives back must not go to another that will be closed next, for an acknowledgement of it
+		// may be on its way.
 		s.agenda.Dispatch(now)
 	}
 	for _, c := range s.touched {
