@@ -17,7 +17,7 @@ type Definitions struct {
 	Exchanges []Exchange
 	Queues    []Queue
 	Bindings  []Binding
-	// Notes tell what was passed over, each with its place.
+	// Notes tell what was passed over, each with its place: the first of it, and how much more there is.
 	Notes []string
 }
 
@@ -136,7 +136,7 @@ func Parse(file string, data []byte) (*Definitions, error) {
 		m.note("global parameters have no effect")
 	}
 	r.done()
-	defs.Notes = d.notes
+	defs.Notes = tell(d.notes)
 	if err := d.faults.Err(); err != nil {
 		return nil, err
 	}

@@ -127,6 +127,20 @@ func TestManyFaultsAreCounted(t *testing.T) {
 	}
 }
 
+func TestManyNotesAreCounted(t *testing.T) {
+	hosts := make([]string, 30)
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf(`{"name": "%d", "colour": 1}`, i)
+	}
+	d, err := definitions.Parse("d.json", []byte(`{"vhosts": [`+strings.Join(hosts, ",")+`]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Notes) != 11 || d.Notes[10] != "and 20 more" {
+		t.Errorf("got %q", d.Notes)
+	}
+}
+
 // Whatever a file holds, reading it ends, and with an error that says where.
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.txt")

@@ -15,22 +15,26 @@ type fault struct {
 	text  string
 }
 
-// mostFaults is how many of the faults an error names.
-const mostFaults = 10
+// mostTold is how many faults an error names, and how many notes are made.
+const mostTold = 10
 
 // Error returns a fault a line, as in
 //
 //	definitions.json:12:7: queues[3].arguments.x-message-ttl: expected integer, got longstr
-func (e *Faulty) Error() string {
-	sorted := slices.SortedStableFunc(slices.Values(e.faults), func(a, b fault) int { return cmp.Compare(a.where.at, b.where.at) })
+func (e *Faulty) Error() string { return strings.Join(tell(e.faults), "\n") }
+
+// tell words what was found, in the order of the file, and counts what would be too much. A file of many
+// megabytes is searched for the place of each line.
+func tell(found []fault) []string {
+	sorted := slices.SortedStableFunc(slices.Values(found), func(a, b fault) int { return cmp.Compare(a.where.at, b.where.at) })
 	var lines []string
-	for _, f := range sorted[:min(len(sorted), mostFaults)] {
+	for _, f := range sorted[:min(len(sorted), mostTold)] {
 		lines = append(lines, f.where.String()+": "+f.text)
 	}
-	if more := len(sorted) - mostFaults; more > 0 {
+	if more := len(sorted) - mostTold; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
-	return strings.Join(lines, "\n")
+	return lines
 }
 
 // Err returns the faults as an error, or nil if there are none.

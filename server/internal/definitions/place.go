@@ -11,7 +11,7 @@ type document struct {
 	file   string
 	data   []byte
 	faults Faulty
-	notes  []string
+	notes  []fault
 }
 
 // place is a value and the way to it.
@@ -28,7 +28,7 @@ func (p place) whereAt(at int) Where { return Where{p.document, at, p.path} }
 func (p place) fault(format string, args ...any) { p.document.faults.Add(p.where(), format, args...) }
 
 func (p place) note(format string, args ...any) {
-	p.document.notes = append(p.document.notes, p.where().String()+": "+fmt.Sprintf(format, args...))
+	p.document.notes = append(p.document.notes, fault{p.where(), fmt.Sprintf(format, args...)})
 }
 
 // is reports whether the value is of a kind; if not, that is a fault.
