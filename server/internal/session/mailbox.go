@@ -1,8 +1,11 @@
 package session
 
 import (
+	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/queue"
@@ -65,7 +68,7 @@ func (m *mailbox) close() *amqp.Error {
 // openMail does what the mailbox asks for after a read that failed, and returns an error if reading must
 // end: the read's own if nothing was asked.
 func (c *conn) openMail(failed error) error {
-	if c.stopping.Load() || !c.mail.waiting.Swap(false) {
+	if c.stopping.Load() || !c.mail.waiting.Swap(false) && !c.wokenLate(failed) {
 		return failed
 	}
 	c.setReadDeadline(c.until)
@@ -88,4 +91,10 @@ func (c *conn) openMail(failed error) error {
 		return nil
 	}
 	return c.closeConnection(connection)
+}
+
+// wokenLate reports whether a read has timed out before its time: somebody noted a request, the reader found it
+// with another one's, and only then was woken.
+func (c *conn) wokenLate(failed error) bool {
+	return errors.Is(failed, os.ErrDeadlineExceeded) && (c.until.IsZero() || time.Now().Before(c.until))
 }

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,4 +80,21 @@ func TestChannelIsClosedOnRequest(t *testing.T) {
 		}
 		wantAfter(t, "dropped for silence", start, 20*time.Second, 30*time.Second)
 	})
+}
+
+// Two requests at once: the reader may have found the second one before its sender wakes it.
+func TestWakeThatComesLateEndsNothing(t *testing.T) {
+	for name, heartbeat := range map[string]uint16{"with heartbeats": 10, "without": 0} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T, s *server) {
+				mine, theirs := net.Pipe()
+				p := s.speak(t, mine, theirs)
+				p.handshakeWith(plain("guest", "guest"), amqp.ConnectionTuneOk{ChannelMax: 10, FrameMax: 4096, Heartbeat: heartbeat})
+				synctest.Wait()
+				theirs.SetReadDeadline(time.Unix(1, 0))
+				synctest.Wait()
+				p.openChannel(1)
+			})
+		})
+	}
 }
