@@ -22,6 +22,9 @@ func ChannelOf(s broker.Sink, number uint16) *queue.Channel {
 	return s.(*conn).channels[number].Channel.Channel
 }
 
+// ReadBuffer is the size of the read buffer of a connection that is idle.
+func ReadBuffer(s broker.Sink) int { return len(s.(*conn).in.buf) }
+
 var _ broker.Sink = (*conn)(nil)
 
 // ConnectionForced is what an operator's close is worded as.

@@ -210,6 +210,7 @@ func (c *conn) openOk(m *amqp.ConnectionOpen) error {
 	c.logger.Debug("connection open")
 	c.out.method(0, &amqp.ConnectionOpenOk{})
 	c.state = running
+	c.in.most = maxInput
 	c.setReadDeadline(time.Time{}) // the handshake's; extendDeadline sets the next
 	return nil
 }

@@ -1,11 +1,14 @@
 package session_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/session"
 )
 
 // bounded makes a connection that may hold 100,000 bytes, with some channels open.
@@ -140,4 +143,16 @@ func TestLargeReturnsAndRepliesComeInOrder(t *testing.T) {
 		}
 		p.expect(1, &amqp.BasicAck{DeliveryTag: uint64(n + 2)})
 	}
+}
+
+func TestReadBufferDoesNotGrowBeforeTheConnectionIsOpen(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *server) {
+		p := s.dial(t)
+		p.header()
+		p.raw(bytes.Repeat(amqp.AppendHeartbeat(nil), 10_000)) // harmless, and nothing else is needed
+		synctest.Wait()
+		if size := session.ReadBuffer(s.stopper.Sinks()[0]); size > 8<<10 {
+			t.Errorf("a stranger has a buffer of %d bytes", size)
+		}
+	})
 }

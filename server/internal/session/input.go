@@ -8,6 +8,7 @@ type input struct {
 	buf        []byte
 	start, end int // what is read and not handled yet
 	need       int // the size of the frame at start, as far as known
+	most       int // how far it grows by itself: not at all for who has not logged in
 	full       bool
 }
 
@@ -16,7 +17,7 @@ const (
 	maxInput   = 256 << 10 // more only for a frame that is larger
 )
 
-func (in *input) init() { in.buf = make([]byte, firstInput) }
+func (in *input) init() { in.buf, in.most = make([]byte, firstInput), firstInput }
 
 func (in *input) unread() []byte { return in.buf[in.start:in.end] }
 
@@ -28,7 +29,7 @@ func (in *input) expect(size uint64) { in.need = int(size) }
 // fill reads what there is, once. What was borrowed from the buffer before is lost.
 func (in *input) fill(nc net.Conn) error {
 	size := len(in.buf)
-	if in.full && size < maxInput {
+	if in.full && size < in.most {
 		size *= 2
 	}
 	size = max(size, in.need)
