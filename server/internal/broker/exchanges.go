@@ -45,7 +45,7 @@ func (c *Client) declareExchangeLocked(x router.Exchange, passive bool) (segment
 	}
 	exists, err := vh.topology.router.CheckDeclare(x)
 	if err != nil || exists {
-		return 0, err
+		return vh.broker.log.Last(), err // somebody else's declaration may not be on disk yet
 	}
 	if isReserved(x.Name) {
 		return 0, amqp.Errorf(amqp.AccessRefused, amqp.ExchangeDeclareID,
@@ -118,7 +118,7 @@ func (c *Client) bind(method amqp.MethodID, b router.Binding) error {
 	if err == nil && b.DestinationKind == router.ToQueue {
 		err = c.checkExclusive(method, b.Destination)
 	}
-	var lsn segment.LSN
+	lsn := vh.broker.log.Last() // somebody else's binding may not be on disk yet
 	if err == nil && !exists {
 		lsn, err = vh.commit(&change{op: bind, binding: b})
 	}
