@@ -2,13 +2,13 @@ package access
 
 import "github.com/millrace-mq/millrace/server/amqp"
 
-// cacheSize is how many answers a channel remembers; it is RabbitMQ's number (AUTH-04).
+// cacheSize is how many answers are remembered; it is RabbitMQ's number (AUTH-04).
 const cacheSize = 12
 
 // Cache asks for one subject, and remembers what was permitted until any state is published: a change
 // counts from the next question on. Refusals are not remembered, for they close the channel.
 //
-// It belongs to one channel and is for one goroutine at a time.
+// It belongs to one connection and is for one goroutine at a time.
 type Cache struct {
 	// Immutable.
 	control *Control

@@ -17,7 +17,7 @@
 // Replaying the log uses With, which looks for no sense: applying is idempotent, and what became moot is passed over.
 // With takes many changes at the price of one, so a replay should hand them over in bundles.
 //
-// Permissions are asked for at each publish, so a channel has a Cache. It forgets everything when any
+// Permissions are asked for at each publish, so a connection has a Cache. It forgets everything when any
 // state is published; a remembered answer costs one atomic load, a few comparisons and no allocation:
 //
 //	cache := access.NewCache(control, access.Subject{User: "ann", VHost: "/"})
