@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/millrace-mq/millrace/server/internal/access"
 )
@@ -37,9 +38,23 @@ func (f FirstStart) access() access.FirstStart {
 
 func (c Config) validateAccess() error {
 	faults := append(c.validateTLS(), c.sasl().Validate())
-	for _, limit := range []int{c.Limits.Connections, c.Limits.Channels, c.Limits.ConsumersPerChannel, c.Limits.Queues, c.Limits.Exchanges} {
-		if limit < 0 {
-			faults = append(faults, fmt.Errorf("limit %d is negative", limit))
+	for _, name := range c.LoopbackUsers {
+		if name == "" || strings.TrimSpace(name) != name { // would restrict nobody, and nobody would notice
+			faults = append(faults, fmt.Errorf("loopback user %q is no name: there is a comma or a space too many", name))
+		}
+	}
+	for _, limit := range []struct {
+		of string
+		n  int
+	}{
+		{"connections", c.Limits.Connections},
+		{"channels", c.Limits.Channels},
+		{"consumers per channel", c.Limits.ConsumersPerChannel},
+		{"queues", c.Limits.Queues},
+		{"exchanges", c.Limits.Exchanges},
+	} {
+		if limit.n < 0 {
+			faults = append(faults, fmt.Errorf("limit of %s %d is negative", limit.of, limit.n))
 		}
 	}
 	return errors.Join(faults...)

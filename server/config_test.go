@@ -38,6 +38,10 @@ func TestConfigIsChecked(t *testing.T) {
 		{"odd segment size", func(c *server.Config) { c.SegmentSize = 1<<20 + 1 }, "segment size 1048577"},
 		{"sync level", func(c *server.Config) { c.Sync = 7 }, "sync level 7"},
 		{"retained bytes", func(c *server.Config) { c.RetainBytes = -5 }, "retained bytes -5"},
+		{"negative limit", func(c *server.Config) { c.Limits.Queues = -1 }, "limit of queues -1 is negative"},
+		{"nobody bound to this machine", func(c *server.Config) { c.LoopbackUsers = []string{} }, ""},
+		{"loopback user behind a space", func(c *server.Config) { c.LoopbackUsers = []string{"guest", " ann"} }, `loopback user " ann"`},
+		{"loopback user without a name", func(c *server.Config) { c.LoopbackUsers = []string{"guest", ""} }, `loopback user ""`},
 		{"retained time", func(c *server.Config) { c.RetainTime = -time.Hour }, "retained time -1h0m0s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -85,6 +85,7 @@ func TestUnclearCommandLinesAreRefused(t *testing.T) {
 		"negative interval":         {[]string{"serve", "--checkpoint-every", "-1s"}, []string{"checkpoint"}},
 		"address without a port":    {[]string{"serve", "--listen", "localhost"}, []string{"localhost"}},
 		"several faults, one line":  {[]string{"serve", "--sync", "maybe", "--listen", "localhost"}, []string{"maybe", "localhost"}},
+		"names with a space":        {[]string{"serve", "--loopback-users", "guest, ann"}, []string{`" ann"`}},
 		"empty name of data folder": {[]string{"serve", "--data", ""}, []string{"data folder"}},
 	}
 	for name, row := range cases {
