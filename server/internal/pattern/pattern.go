@@ -70,6 +70,9 @@ func (p *Pattern) takeLookaheads(source string) (rest string, err error) {
 		// "^(?!a)b|c" means "(^(?!a)b)|c": the condition would hold for one branch only.
 		return "", errors.New("error parsing regexp: a look-ahead with an alternative outside of a group behind it")
 	}
+	if _, err := regexp.Compile(rest); err != nil { // what is wrong by itself must not fit into the group
+		return "", err
+	}
 	return "^(?:" + rest + ")", nil
 }
 

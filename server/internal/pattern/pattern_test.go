@@ -69,7 +69,7 @@ func TestWhatCannotBeMatchedIsRefused(t *testing.T) {
 	}
 	for _, source := range []string{
 		"[", "a**", "a(?!b)", "(?<!a)b", "a++", "(?>a)", `\K`, "^(?!a)b)|c",
-		"^(?!(a)b", "^(?!(?!a))", `^(?!\Qa)`, "^(?![)b", "^(?!a)(",
+		"^(?!a))b|(c", "^(?!(a)b", "^(?!(?!a))", `^(?!\Qa)`, "^(?![)b", "^(?!a)(",
 	} {
 		if _, err := pattern.Compile(source); err == nil {
 			t.Errorf("%s compiles", source)
