@@ -2,7 +2,7 @@ package session
 
 import (
 	"errors"
-	"os"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,5 +96,6 @@ func (c *conn) openMail(failed error) error {
 // wokenLate reports whether a read has timed out before its time: somebody noted a request, the reader found it
 // with another one's, and only then was woken.
 func (c *conn) wokenLate(failed error) bool {
-	return errors.Is(failed, os.ErrDeadlineExceeded) && (c.until.IsZero() || time.Now().Before(c.until))
+	var timeout net.Error
+	return errors.As(failed, &timeout) && timeout.Timeout() && (c.until.IsZero() || time.Now().Before(c.until))
 }
