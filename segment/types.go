@@ -51,6 +51,8 @@ const (
 	// FlagDeadLettered marks a message that the broker published again after it had died in a queue: its
 	// x-death header is the broker's own.
 	FlagDeadLettered Flags = 2
+	// FlagBlindCopies marks a message whose headers name further routing keys that consumers must not see.
+	FlagBlindCopies Flags = 4
 )
 
 // SettleReason says why entries left their queue.

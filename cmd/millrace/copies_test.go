@@ -102,3 +102,35 @@ func TestRepliesToAGoneRequesterAreUnroutable(t *testing.T) {
 	_, err = server.QueueDeclarePassive(to, false, false, false, false, nil)
 	wantError(t, err, 404, "NOT_FOUND - no queue '"+to+"' in vhost '/'")
 }
+
+// DLX-02, DLX-03, DLX-06: a dead letter goes to the blind copies' keys too, which nobody is shown.
+func TestDeadLetterGoesToAllKeys(t *testing.T) {
+	t.Parallel()
+	c := newBroker(t).connect(t)
+	dlx := c.exchange("dlx", "direct", exchangeSpec{})
+	graves := []string{c.queue("to.grave", queueSpec{}), c.queue("cc.grave", queueSpec{}), c.queue("bcc.grave", queueSpec{})}
+	q := c.queue("q", queueSpec{args: amqp.Table{"x-dead-letter-exchange": dlx}})
+	for i, key := range []string{q, "cc", "bcc"} {
+		c.bind(graves[i], key, dlx, nil)
+	}
+	c.sendMessage("", q, amqp.Publishing{Body: []byte("m"), Headers: amqp.Table{"CC": []any{"cc"}, "BCC": []any{"bcc"}}})
+	c.must(c.fetch(q).Reject(false))
+	for _, grave := range graves {
+		got := c.buried(grave)
+		death := wantDeath(t, got, "rejected", q, 1)
+		if keys, _ := death["routing-keys"].([]any); len(keys) != 2 || keys[0] != q || keys[1] != "cc" {
+			t.Errorf("%s: routing keys %v", grave, death["routing-keys"])
+		}
+		if _, shown := got.Headers["BCC"]; shown || got.Headers["CC"] == nil {
+			t.Errorf("%s: headers %v", grave, got.Headers)
+		}
+	}
+
+	// With a key of its own, a queue forgets the copies.
+	plain := c.queue("plain", queueSpec{args: amqp.Table{"x-dead-letter-exchange": dlx, "x-dead-letter-routing-key": "bcc"}})
+	c.sendMessage("", plain, amqp.Publishing{Body: []byte("n"), Headers: amqp.Table{"CC": []any{"cc"}, "BCC": []any{q}}})
+	c.must(c.fetch(plain).Reject(false))
+	c.buried(graves[2])
+	c.wantReady(graves[0], 0)
+	c.wantReady(graves[1], 0)
+}

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 
+	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 )
 
@@ -12,8 +13,9 @@ const (
 	headerBlindCopies = "BCC"
 )
 
-// carbonCopies finds the further routing keys of a message, its CC and BCC headers (CC-01), and takes
-// the BCC header out of it (CC-02). Errors are *amqp.Error.
+// carbonCopies finds the further routing keys of a message, its CC and BCC headers (CC-01). The log keeps
+// both, for the message may have to be routed again; consumers do not see the second (CC-02). Errors are
+// *amqp.Error.
 func (c *Client) carbonCopies(p *Publication) ([][]byte, error) {
 	table, ok := p.Header.Headers()
 	if !ok {
@@ -25,31 +27,48 @@ func (c *Client) carbonCopies(p *Publication) ([][]byte, error) {
 	}
 	keys, blind, err := appendCopies(keys, table, headerBlindCopies)
 	c.copies = keys[:0]
-	if err != nil || !blind {
-		return keys, err
+	if blind {
+		p.flags |= segment.FlagBlindCopies
 	}
-	whole := p.Header
-	p.whole = &whole
-	rest, err := table.AppendWithout(nil, headerBlindCopies)
-	if err != nil {
-		return nil, undecodable(err)
-	}
-	p.Header, err = amqp.ParseHeader(p.Header.AppendWithHeaders(nil, rest))
 	return keys, err
 }
 
-// copiesOf returns the further routing keys of a message from the log; blind says that it still has a BCC
-// header. A header of another type names no queue.
-func copiesOf(h *amqp.Header) (keys [][]byte, blind bool, err error) {
+// VisibleHeader is the header as clients may see it: without the blind copies (CC-02).
+func (p *Publication) VisibleHeader() []byte {
+	if p.flags&segment.FlagBlindCopies == 0 {
+		return p.Header.Raw
+	}
+	return WithoutBlindCopies(p.Header.Raw)
+}
+
+// WithoutBlindCopies returns the payload of a content header without BCC; headers that have nothing else
+// stay, empty. What cannot be decoded is returned as it is.
+func WithoutBlindCopies(raw []byte) []byte {
+	header, err := amqp.ParseHeader(raw)
+	if err != nil {
+		return raw
+	}
+	table, _ := header.Headers()
+	rest, err := table.AppendWithout(nil, headerBlindCopies)
+	if err != nil {
+		return raw
+	}
+	return header.AppendWithHeaders(nil, rest)
+}
+
+// copiesOf returns the further routing keys of a message that was checked before, first those of its CC
+// header, which are so many. A header of another type names no queue.
+func copiesOf(h *amqp.Header) (keys [][]byte, visible int, err error) {
 	table, ok := h.Headers()
 	if !ok {
-		return nil, false, nil
+		return nil, 0, nil
 	}
 	keys, _, err = appendCopies(nil, table, headerCopies)
+	visible = len(keys)
 	if err == nil {
-		keys, blind, err = appendCopies(keys, table, headerBlindCopies)
+		keys, _, err = appendCopies(keys, table, headerBlindCopies)
 	}
-	return keys, blind, err
+	return keys, visible, err
 }
 
 // appendCopies appends the keys that a header names, borrowed from the table. found says that it is there.

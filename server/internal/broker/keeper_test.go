@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/queue"
@@ -42,6 +43,9 @@ func (c *client) header(d queue.Delivery, name string) any {
 	p, err := record.Publish()
 	if err != nil {
 		c.f.Fatal(err)
+	}
+	if record.Flags()&segment.FlagBlindCopies != 0 { // as it would be delivered
+		p.Header = broker.WithoutBlindCopies(p.Header)
 	}
 	h, err := amqp.ParseHeader(p.Header)
 	if err != nil {

@@ -16,7 +16,8 @@ const headerDeaths = "x-death"
 type deadLetter struct {
 	publication Publication
 	headers     amqp.Table
-	copies      [][]byte // further routing keys
+	copies      [][]byte // further routing keys, first the visible ones
+	visible     int
 	cause       queue.Cause
 }
 
@@ -30,8 +31,8 @@ func newDeadLetter(dead *Publication, name string, cause queue.Cause, rules *que
 		if letter.headers, err = raw.Decode(); err != nil {
 			return nil, err
 		}
-		if letter.copies, _, err = appendCopies(nil, raw, headerCopies); err != nil {
-			letter.copies = nil // a header of another type names no queue
+		if letter.copies, letter.visible, err = copiesOf(&header); err != nil {
+			letter.copies, letter.visible = nil, 0
 		}
 	}
 	if dead.flags&segment.FlagDeadLettered == 0 {
@@ -42,6 +43,7 @@ func newDeadLetter(dead *Publication, name string, cause queue.Cause, rules *que
 	if rules.DeadLetterKeySet {
 		key = rules.DeadLetterKey
 		delete(letter.headers, headerCopies) // DLX-03
+		delete(letter.headers, headerBlindCopies)
 		letter.copies = nil
 	}
 	header, err := amqp.ParseHeader(header.AppendWithHeaders(nil, letter.headers.Raw()))
@@ -55,7 +57,7 @@ func newDeadLetter(dead *Publication, name string, cause queue.Cause, rules *que
 	}
 	letter.publication = Publication{
 		Keys: amqp.MakeKeys(rules.DeadLetterExchange, key), Header: header, Body: dead.Body,
-		Time: now.UnixMilli(), expiration: -1, flags: segment.FlagDeadLettered,
+		Time: now.UnixMilli(), expiration: -1, flags: segment.FlagDeadLettered | dead.flags&segment.FlagBlindCopies,
 	}
 	return letter, nil
 }
@@ -68,7 +70,7 @@ func (l *deadLetter) bury(keys amqp.Keys, header *amqp.Header, name string, now 
 		"count": int64(1), "reason": cause, "queue": name, "time": amqp.Timestamp(now.Unix()), "exchange": exchange,
 	}
 	routing := []any{string(keys.RoutingKey())}
-	for _, copied := range l.copies {
+	for _, copied := range l.copies[:l.visible] {
 		routing = append(routing, string(copied))
 	}
 	entry["routing-keys"] = routing

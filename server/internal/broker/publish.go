@@ -26,9 +26,6 @@ type Publication struct {
 	expiration int64         // what its property says, in ms; negative for none
 	delay      int64         // how long an exchange holds it, in ms
 	flags      segment.Flags // for the log
-	// whole is the header with the blind copies' keys, for an exchange that holds the message and will need
-	// them; nil if there are none.
-	whole *amqp.Header
 }
 
 // clone copies what is borrowed.
@@ -96,13 +93,6 @@ func (ch *Channel) Publish(p *Publication) (routed bool, err error) {
 	route = ch.admit(p, route)
 	if len(route.queues) == 0 {
 		return routed, nil // CONF-04a: nobody needs it; confirmed with the batch
-	}
-	if route.delaying > 0 && p.whole != nil {
-		now, later := route.split(c.vhost)
-		if len(now.queues) > 0 {
-			ch.stage(p, now)
-		}
-		p.Header, route = *p.whole, later
 	}
 	ch.stage(p, route)
 	return routed, nil

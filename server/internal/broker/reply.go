@@ -71,16 +71,9 @@ func (ch *Channel) rewriteReplyTo(p *Publication) error {
 	if ch.replies.name == "" { // only this goroutine writes it
 		return amqp.Errorf(amqp.PreconditionFailed, amqp.BasicPublishID, "fast reply consumer does not exist")
 	}
-	for _, h := range []*amqp.Header{&p.Header, p.whole} {
-		if h == nil {
-			continue
-		}
-		var err error
-		if *h, err = amqp.ParseHeader(h.AppendWithShortstr(nil, amqp.PropertyReplyTo, ch.replies.name)); err != nil {
-			return err
-		}
-	}
-	return nil
+	var err error
+	p.Header, err = amqp.ParseHeader(p.Header.AppendWithShortstr(nil, amqp.PropertyReplyTo, ch.replies.name))
+	return err
 }
 
 // isReply reports whether a message goes to a requester's channel and not to a queue (REPLY-03).

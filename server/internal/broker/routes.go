@@ -162,14 +162,6 @@ func (r *route) without(vh *VHost, left func(*queue.Queue) bool) *route {
 // holds reports whether the queue is on the route.
 func (r *route) holds(q *queue.Queue) bool { return slices.Contains(r.queues, q) }
 
-// split divides a route: what goes to its queues at once, and what is held.
-func (r *route) split(vh *VHost) (now, later *route) {
-	hidden := len(r.queues) - r.remembering
-	visible := hidden - r.delaying
-	return vh.newRoute(slices.Concat(r.queues[:visible], r.queues[hidden:]), 0, r.remembering),
-		vh.newRoute(r.queues[visible:hidden], r.delaying, 0)
-}
-
 func (vh *VHost) newRoute(queues []*queue.Queue, delaying, remembering int) *route {
 	r := &route{queues: queues, delaying: delaying, remembering: remembering}
 	for _, q := range queues {

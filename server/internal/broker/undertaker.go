@@ -189,11 +189,11 @@ func (f *forwarder) letter(vh *VHost, l *deadLetter) (*route, error) {
 
 // release turns a message that an exchange held into one that goes on from there, and finds its way.
 func (u *undertaker) release(vh *VHost, d *queue.Death, held *Publication, now time.Time) (*route, error) {
-	copies, blind, err := copiesOf(&held.Header)
+	copies, _, err := copiesOf(&held.Header)
 	if err != nil {
 		return nil, err
 	}
-	if err := negateDelay(&held.Header, blind); err != nil {
+	if err := negateDelay(&held.Header); err != nil {
 		return nil, err
 	}
 	held.Time = now.UnixMilli() // its time to live begins now
@@ -212,9 +212,8 @@ func nowhere(err error) (*route, error) {
 	return nil, err
 }
 
-// negateDelay marks a message as one that was held (chapter 7.6), and takes the copies out of it that nobody
-// shall see (CC-02).
-func negateDelay(h *amqp.Header, blind bool) error {
+// negateDelay marks a message as one that was held (chapter 7.6).
+func negateDelay(h *amqp.Header) error {
 	raw, _ := h.Headers()
 	table, err := raw.Decode()
 	if err != nil {
@@ -222,9 +221,6 @@ func negateDelay(h *amqp.Header, blind bool) error {
 	}
 	delay, _ := amqp.Int(table[headerDelay])
 	table[headerDelay] = -delay
-	if blind {
-		delete(table, headerBlindCopies)
-	}
 	*h, err = amqp.ParseHeader(h.AppendWithHeaders(nil, table.Raw()))
 	return err
 }
@@ -251,7 +247,7 @@ func storedPublication(view *wal.View, lsn segment.LSN) (Publication, error) {
 	}
 	return Publication{
 		Keys: amqp.Keys(stored.Keys), Header: header, Body: [][]byte{stored.Body}, Time: record.Time(),
-		expiration: expirationOf(&header), flags: record.Flags() & segment.FlagDeadLettered,
+		expiration: expirationOf(&header), flags: record.Flags() & (segment.FlagDeadLettered | segment.FlagBlindCopies),
 	}, nil
 }
 

@@ -465,7 +465,7 @@ func (c *conn) Content(channel uint16, p *broker.Publication) []byte {
 
 // appendContent appends a message that the log does not have.
 func (c *conn) appendContent(dst []byte, channel uint16, p *broker.Publication) []byte {
-	return amqp.AppendContent(dst, channel, p.Header.Raw, bytes.Join(p.Body, nil), c.frameMax)
+	return amqp.AppendContent(dst, channel, p.VisibleHeader(), bytes.Join(p.Body, nil), c.frameMax)
 }
 
 // Cancel implements [broker.Sink].

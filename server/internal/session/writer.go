@@ -4,7 +4,9 @@ import (
 	"net"
 	"time"
 
+	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 	"github.com/millrace-mq/millrace/wal"
 )
@@ -137,6 +139,9 @@ func (w *writer) delivery(d *queue.Delivery) {
 	}
 	w.buf = amqp.EndFrame(w.buf, start)
 	header := p.Header
+	if record.Flags()&segment.FlagBlindCopies != 0 {
+		header = broker.WithoutBlindCopies(header)
+	}
 	if d.Returns > 0 {
 		header = withReturns(header, d.Returns)
 	}
