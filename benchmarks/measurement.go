@@ -45,6 +45,9 @@ func (m *measurement) run(ctx context.Context) ([]Result, error) {
 	if err != nil && (len(results) == 0 || ctx.Err() != nil) {
 		return nil, err // interrupted: what has not come yet is not lost
 	}
+	if m.workload.Fill {
+		return results, err
+	}
 	last := &results[len(results)-1]
 	last.Faults.add(m.audit())
 	if err != nil {
@@ -56,7 +59,7 @@ func (m *measurement) run(ctx context.Context) ([]Result, error) {
 
 func (m *measurement) phases(ctx context.Context) ([]Result, error) {
 	defer m.hangUp()
-	if !m.workload.Backlog {
+	if !m.workload.Backlog && !m.workload.Fill {
 		err := errors.Join(m.openConsumers(ctx), m.openProducers(ctx))
 		if err != nil {
 			return nil, err
@@ -72,6 +75,9 @@ func (m *measurement) phases(ctx context.Context) ([]Result, error) {
 		return []Result{published}, err
 	}
 	m.producers = nil
+	if m.workload.Fill {
+		return []Result{published}, nil
+	}
 	if err := m.openConsumers(ctx); err != nil {
 		return []Result{published}, err
 	}

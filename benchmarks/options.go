@@ -115,6 +115,7 @@ func workloadFlags() []workloadFlag {
 		{"producers", "connections that publish", func(w *Workload) any { return &w.Producers }},
 		{"consumers", "connections that consume", func(w *Workload) any { return &w.Consumers }},
 		{"queues", "queues; there must be a consumer for each", func(w *Workload) any { return &w.Queues }},
+		{"fill", "only publish, and leave the queues and their messages; goes with --url", func(w *Workload) any { return &w.Fill }},
 	}
 }
 

@@ -34,6 +34,8 @@ type Workload struct {
 	AckEvery int
 	// Backlog publishes everything before the first consumer starts.
 	Backlog bool
+	// Fill only publishes, and leaves the queues and all that is in them to whoever wants a full broker.
+	Fill bool
 }
 
 // ExchangeKind is what a workload publishes to.

@@ -16,14 +16,9 @@ type Mapping struct {
 	leases atomic.Int64 // 0 = unmapped, for ever
 }
 
-// Map maps the first size bytes of file, which may be closed afterwards. With populate the pages are
-// brought in before Map returns, so that later reads do not fault.
-func Map(file *os.File, size int64, populate bool) (*Mapping, error) {
-	flags := unix.MAP_SHARED
-	if populate {
-		flags |= unix.MAP_POPULATE
-	}
-	data, err := unix.Mmap(int(file.Fd()), 0, int(size), unix.PROT_READ, flags)
+// Map maps the first size bytes of file, which may be closed afterwards.
+func Map(file *os.File, size int64) (*Mapping, error) {
+	data, err := unix.Mmap(int(file.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map %s: %w", file.Name(), err)
 	}
@@ -67,6 +62,10 @@ func (m *Mapping) ReleaseLast() bool {
 	m.unmap()
 	return true
 }
+
+// Cool takes the pages that were read out of the process's memory. They stay in the kernel's cache as long as it
+// has room for them, and come back when they are read again. The caller has a lease; others may read meanwhile.
+func (m *Mapping) Cool() error { return unix.Madvise(m.data, unix.MADV_DONTNEED) }
 
 func (m *Mapping) unmap() {
 	if err := unix.Munmap(m.data); err != nil {

@@ -18,7 +18,7 @@ func mapTestFile(t *testing.T) (*os.File, *Mapping) {
 	if err := file.Truncate(8192); err != nil {
 		t.Fatal(err)
 	}
-	m, err := Map(file, 8192, true)
+	m, err := Map(file, 8192)
 	if err != nil {
 		t.Fatal(err)
 	}

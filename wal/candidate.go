@@ -79,7 +79,7 @@ func openCandidate(path string, base segment.LSN, shard uint32) (*candidate, err
 		c.fault, c.unused, c.zeros = segment.ErrFormat, true, c.size == 0
 		return c, nil
 	}
-	if c.mapping, err = segment.Map(file, c.size, false); err != nil {
+	if c.mapping, err = segment.Map(file, c.size); err != nil {
 		return c, err
 	}
 	data := c.mapping.Bytes()
@@ -103,7 +103,7 @@ func openCandidate(path string, base segment.LSN, shard uint32) (*candidate, err
 	if footer, err := segment.ParseFooter(data, c.header.Epoch); err == nil && footer.First == base {
 		c.footer = &footer
 	}
-	return c, nil
+	return c, c.mapping.Cool() // all footers of a large log are much
 }
 
 // info describes a segment that was scanned.

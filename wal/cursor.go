@@ -35,6 +35,7 @@ func (c *Cursor) Next() bool {
 		if s := c.view.current; s == nil || c.next > s.lastLSN() {
 			// One segment at a time: a cursor over the whole log must not keep it all from being recycled.
 			c.view.Release()
+			c.log.coolOnce() // not left to the cooler, which does not run before Start
 		}
 		record, err := c.view.Record(c.next)
 		switch {

@@ -24,6 +24,7 @@ type segmentFile struct {
 	checked bool     // its records were written or verified by this process
 	file    *os.File // for writing; the appender's, then the syncer's, last the keeper's; nil when sealed at Open
 
+	warm    atomic.Bool // it was read since the cooler came by
 	places  atomic.Pointer[places]
 	sets    atomic.Pointer[[]uint32] // route-set records, number minus base; for segments without footer
 	end     atomic.Int64             // where the last batch ends

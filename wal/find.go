@@ -23,6 +23,7 @@ func (l *Log) Find(t time.Time) segment.LSN {
 			continue
 		}
 		lsn, ok := s.findTime(ms, last)
+		l.warmed(s)
 		s.mapping.Release()
 		if ok {
 			return lsn

@@ -126,7 +126,7 @@ func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, err
 			return discard(err)
 		}
 	}
-	mapping, err := segment.Map(file, size, true)
+	mapping, err := segment.Map(file, size)
 	if err != nil {
 		return discard(err)
 	}
@@ -218,6 +218,7 @@ func (l *Log) writeFooter(s *segmentFile, mapped []byte, at int64, closed bool) 
 		return fmt.Errorf("%s: footer just written: %w", s.path, err)
 	}
 	s.places.Store(&places{footer: &footer})
+	l.warmed(s)
 	if err := s.file.Close(); err != nil {
 		return fmt.Errorf("close %s: %w", s.path, err)
 	}

@@ -66,6 +66,7 @@ type Log struct {
 	failed     chan error // to the syncer, which calls OnFailure: its caller may hold any lock then
 	wakeSyncer chan struct{}
 	wakeKeeper chan struct{}
+	wakeCooler chan struct{}
 	keeperCtx  context.Context // ends with Close
 	stopKeeper context.CancelFunc
 	stopSyncer chan struct{}
@@ -88,6 +89,7 @@ func Open(cfg Config) (*Log, error) {
 		cfg: cfg, disk: cfg.Disk, logger: cfg.Logger,
 		wakeSyncer: make(chan struct{}, 1),
 		wakeKeeper: make(chan struct{}, 1),
+		wakeCooler: make(chan struct{}, 1),
 		stopSyncer: make(chan struct{}),
 		failed:     make(chan error, 1),
 	}

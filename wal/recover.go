@@ -92,6 +92,7 @@ func scanUnsealed(candidates []*candidate) {
 			cfg.Before = candidates[i+1].base
 		}
 		c.scan = segment.ScanFile(c.mapping.Bytes(), cfg)
+		_ = c.mapping.Cool() // the cooler will try again
 	}
 }
 

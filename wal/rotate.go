@@ -11,8 +11,8 @@ import (
 	"github.com/millrace-mq/millrace/segment"
 )
 
-// spare is a file ready to become a segment: its blocks are on disk, its header page is zero, it is
-// mapped and its pages are in memory.
+// spare is a file ready to become a segment: its blocks are on disk, its header page is zero, and it
+// is mapped.
 type spare struct {
 	path    string
 	size    int64

@@ -61,6 +61,10 @@ func (l *Log) Start() error {
 		}
 	}
 	l.found = found{}
+	for _, s := range l.list() {
+		l.warmed(s) // by reading its footer, or all of it
+	}
+	l.keeper.Go(l.cool)
 	return nil
 }
 
@@ -147,7 +151,7 @@ func (l *Log) sealFound(c *candidate) error {
 // replaceSealed puts a fresh view of a found segment into the list: its footer may lie beyond the
 // memory that was mapped at Open.
 func (l *Log) replaceSealed(c *candidate, file *os.File, size int64) error {
-	mapping, err := segment.Map(file, size, false)
+	mapping, err := segment.Map(file, size)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ func (v *View) Record(lsn segment.LSN) (segment.Record, error) {
 // Release gives all leases back. Records that the view gave are invalid from then on.
 func (v *View) Release() {
 	for i, s := range v.held {
+		v.log.warmed(s)
 		s.mapping.Release()
 		v.held[i] = nil
 	}
