@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +80,9 @@ func (o *options) validate() error {
 		if err := o.workloads[i].Validate(); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", o.workloads[i].Name, err))
 		}
+	}
+	if o.url == "" && slices.ContainsFunc(o.workloads, func(w Workload) bool { return w.Fill }) {
+		faults = append(faults, errors.New("--fill goes with --url: a broker started here ends with the run"))
 	}
 	if o.sync != "disk" && o.sync != "os" {
 		faults = append(faults, fmt.Errorf("--sync is %q, not disk or os", o.sync))

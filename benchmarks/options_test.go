@@ -42,6 +42,7 @@ func TestFaultyOptionsAreNamedTogether(t *testing.T) {
 		{[]string{"--nonsense"}, []string{"nonsense"}},
 		{[]string{"extra"}, []string{"extra"}},
 		{[]string{"--server-pid", "1"}, []string{"--url"}},
+		{[]string{"--fill"}, []string{"--url"}},
 		{[]string{"--url", "http://x"}, []string{"http://x"}},
 		{[]string{"--sync", "never", "--patience", "1ms"}, []string{"never", "1ms"}},
 		{[]string{"--workload", "confirm-1k", "--messages", "0", "--queues", "2", "--ack-every", "2000"}, []string{"messages", "consumers", "ack every"}},
