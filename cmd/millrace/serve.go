@@ -60,7 +60,7 @@ func untilStopped(ctx context.Context, s *server.Server, logger *slog.Logger, se
 			return err
 		case <-hangup:
 			if err := s.ReloadDefinitions(); err != nil {
-				logger.Error("definitions not applied; what held before still holds", "error", oneLine(err))
+				logger.Error("definitions not applied", "error", oneLine(err))
 			}
 		}
 	}
