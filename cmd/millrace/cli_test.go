@@ -148,7 +148,7 @@ func TestStartLineTellsAddressFolderAndRecovery(t *testing.T) {
 func TestSignalsEndTheBrokerCleanly(t *testing.T) {
 	t.Parallel()
 	needsProcess(t)
-	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		b := startBroker(t, t.TempDir())
 		b.connect(t)
 		_ = b.cmd.Process.Signal(signal)

@@ -28,7 +28,7 @@ func serve(ctx context.Context, args []string, _ io.Reader, out, errOut io.Write
 		return code
 	}
 	hangup := make(chan os.Signal, 1)
-	if cfg.Definitions != "" { // without them the signal ends the process, as it always does
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
 	}
@@ -40,7 +40,7 @@ func serve(ctx context.Context, args []string, _ io.Reader, out, errOut io.Write
 	fmt.Fprintln(out, startLine(s, cfg))
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
-	err = untilStopped(ctx, s, cfg.Logger, served, hangup)
+	err = untilStopped(ctx, s, cfg, served, hangup)
 	if err := errors.Join(err, s.Shutdown()); err != nil {
 		fmt.Fprintf(errOut, "millrace serve: %s\n", oneLine(err))
 		return exitFailed
@@ -49,18 +49,23 @@ func serve(ctx context.Context, args []string, _ io.Reader, out, errOut io.Write
 	return exitOK
 }
 
-// untilStopped waits for the end, and meanwhile reads the definitions again whenever it is told to.
-func untilStopped(ctx context.Context, s *server.Server, logger *slog.Logger, served <-chan error, hangup <-chan os.Signal) error {
+// untilStopped waits for the end, and meanwhile reads the definitions again whenever it is told to. Without
+// definitions a hang-up is the end: the terminal has been closed.
+func untilStopped(ctx context.Context, s *server.Server, cfg server.Config, served <-chan error, hangup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
-			logger.Info("stopping")
+			cfg.Logger.Info("stopping")
 			return nil
 		case err := <-served:
 			return err
 		case <-hangup:
+			if cfg.Definitions == "" {
+				cfg.Logger.Info("stopping: hang-up")
+				return nil
+			}
 			if err := s.ReloadDefinitions(); err != nil {
-				logger.Error("definitions not applied", "error", oneLine(err))
+				cfg.Logger.Error("definitions not applied", "error", oneLine(err))
 			}
 		}
 	}
