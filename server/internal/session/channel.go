@@ -100,7 +100,7 @@ func (c *conn) frameWhileChannelCloses(ch *channel, f amqp.Frame) error {
 // release gives back what the channel held.
 func (ch *channel) release() {
 	ch.content.reset()
-	ch.returns = nil
+	ch.returns, ch.consumers = nil, nil
 	ch.conn.letGo(ch)
 	ch.Channel.Close()
 }
