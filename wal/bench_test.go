@@ -108,28 +108,21 @@ func filled(b *testing.B, bytes int64) (dir string, last segment.LSN) {
 
 func BenchmarkView(b *testing.B) {
 	dir, last := filled(b, 100<<20)
-	for _, checked := range []bool{true, false} {
-		b.Run(fmt.Sprintf("checked=%v", checked), func(b *testing.B) {
-			l := openOnly(b, Config{Dir: dir})
-			for _, s := range l.list() {
-				s.checked = checked
-			}
-			v := l.NewView()
-			lsn := segment.LSN(0)
-			b.ReportAllocs()
-			for b.Loop() {
-				lsn++
-				if _, err := v.Record(lsn); err != nil {
-					b.Fatal(err)
-				}
-				if lsn == last {
-					lsn = 0
-					v.Release()
-				}
-			}
+	l := openOnly(b, Config{Dir: dir})
+	v := l.NewView()
+	lsn := segment.LSN(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		lsn++
+		if _, err := v.Record(lsn); err != nil {
+			b.Fatal(err)
+		}
+		if lsn == last {
+			lsn = 0
 			v.Release()
-		})
+		}
 	}
+	v.Release()
 }
 
 func BenchmarkCursor(b *testing.B) {

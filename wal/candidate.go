@@ -82,28 +82,42 @@ func openCandidate(path string, base segment.LSN, shard uint32) (*candidate, err
 	if c.mapping, err = segment.Map(file, c.size); err != nil {
 		return c, err
 	}
-	data := c.mapping.Bytes()
+	return c, guarded(mappingsOf([]*candidate{c}), func() error { return c.read(shard) })
+}
+
+// mappingsOf is what guarded asks for.
+func mappingsOf(candidates []*candidate) func(func(string, *segment.Mapping)) {
+	return func(found func(string, *segment.Mapping)) {
+		for _, c := range candidates {
+			found(c.path, c.mapping)
+		}
+	}
+}
+
+// read reads header and footer of a file that is mapped.
+func (c *candidate) read(shard uint32) error {
+	data, base, path := c.mapping.Bytes(), c.base, c.path
 	c.header, c.fault = segment.ParseHeader(data)
 	switch {
 	case errors.Is(c.fault, segment.ErrVersion), errors.Is(c.fault, segment.ErrFeature):
-		return c, fmt.Errorf("%s: %w", path, c.fault)
+		return fmt.Errorf("%s: %w", path, c.fault)
 	case c.fault != nil:
 		c.header = segment.Header{Base: base}
 		c.header.Epoch, c.unused = adoptEpoch(data, base)
 		c.zeros = allZeros(data[:min(len(data), segment.HeaderSize+segment.BatchHeaderSize)])
 	case c.header.Base != base:
-		return c, fmt.Errorf("%s: header says that record %d is first, not %d: file was renamed; see millrace log verify",
+		return fmt.Errorf("%s: header says that record %d is first, not %d: file was renamed; see millrace log verify",
 			path, c.header.Base, base)
 	case shard != anyShard && c.header.Shard != shard:
-		return c, fmt.Errorf("%s: belongs to shard %d, not %d", path, c.header.Shard, shard)
+		return fmt.Errorf("%s: belongs to shard %d, not %d", path, c.header.Shard, shard)
 	}
 	if c.unused {
-		return c, nil
+		return nil
 	}
 	if footer, err := segment.ParseFooter(data, c.header.Epoch); err == nil && footer.First == base {
 		c.footer = &footer
 	}
-	return c, c.mapping.Cool() // all footers of a large log are much
+	return c.mapping.Cool() // all footers of a large log are much
 }
 
 // info describes a segment that was scanned.

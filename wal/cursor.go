@@ -37,13 +37,12 @@ func (c *Cursor) Next() bool {
 			c.view.Release()
 			c.log.coolOnce() // not left to the cooler, which does not run before Start
 		}
-		record, err := c.view.Record(c.next)
+		err := c.view.Read(c.next, func(r segment.Record) error { c.record = r; return nil })
 		switch {
 		case err == nil:
-			c.record = record
 			c.next++
 			return true
-		case errors.Is(err, segment.ErrCorrupt):
+		case errors.Is(err, segment.ErrCorrupt), errors.Is(err, ErrUnreadable) && c.log.cfg.Repair:
 			c.log.logger.Error("damaged record passed over", "cause", err)
 			c.skipped++
 			c.next++
@@ -56,6 +55,12 @@ func (c *Cursor) Next() bool {
 
 // Record is the record that Next moved to; it holds until the next call of Next or Close.
 func (c *Cursor) Record() segment.Record { return c.record }
+
+// LSN is the number of the present record.
+func (c *Cursor) LSN() segment.LSN { return c.next - 1 }
+
+// Use calls fn, which reads the present record, and returns as an error what cannot be read of it.
+func (c *Cursor) Use(fn func(segment.Record) error) error { return c.view.use(c.record, fn) }
 
 // Queues appends the queues that the present record, a publish, went to; interned sets are resolved.
 func (c *Cursor) Queues(dst []segment.QueueID) ([]segment.QueueID, error) {

@@ -10,6 +10,9 @@ var (
 	ErrFull = errors.New("no space for a new segment")
 	// ErrClosed marks the use of a log that was closed or not yet started.
 	ErrClosed = errors.New("log is not open for appending")
+	// ErrUnreadable marks bytes of a file that the system could not bring in: the file was cut short, or its
+	// disk failed. It is no verdict about what stands there: the disk may be mended.
+	ErrUnreadable = errors.New("file cannot be read: it was cut short, or its disk failed")
 	// ErrGone marks a record that retention has removed.
 	ErrGone = errors.New("record is gone")
 	// ErrNotWritten marks a record number beyond the last.

@@ -21,7 +21,6 @@ type segmentFile struct {
 	epoch   uint64
 	size    int64 // of the file
 	mapping *segment.Mapping
-	checked bool     // its records were written or verified by this process
 	file    *os.File // for writing; the appender's, then the syncer's, last the keeper's; nil when sealed at Open
 
 	warm    atomic.Bool // it was read since the cooler came by
@@ -46,7 +45,10 @@ func (s *segmentFile) sealed() bool { return s.places.Load().footer != nil }
 // record returns a record that lies within base and last. The caller holds a lease.
 func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
 	var at int64
-	if p := s.places.Load(); p.footer != nil {
+	p := s.places.Load()
+	// What is being written has not left memory. What was sealed may have been read back from the disk.
+	sealed := p.footer != nil
+	if sealed {
 		at = p.footer.At(int(lsn - s.base))
 	} else {
 		at = p.offsets.At(int(lsn - s.base))
@@ -61,7 +63,7 @@ func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
 	if record.LSN() != lsn {
 		return nil, s.damaged(lsn, at, "place holds another record")
 	}
-	if !s.checked && !record.Valid() {
+	if sealed && !record.Valid() {
 		return nil, s.damaged(lsn, at, "record checksum mismatch")
 	}
 	return record, nil

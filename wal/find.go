@@ -22,9 +22,14 @@ func (l *Log) Find(t time.Time) segment.LSN {
 		if !s.mapping.Acquire() {
 			continue
 		}
-		lsn, ok := s.findTime(ms, last)
+		var lsn segment.LSN
+		var ok bool
+		err := s.guarded(func() error { lsn, ok = s.findTime(ms, last); return nil })
 		l.warmed(s)
 		s.mapping.Release()
+		if err != nil {
+			l.logger.Error("segment passed over in a search by time", "cause", err)
+		}
 		if ok {
 			return lsn
 		}

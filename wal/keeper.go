@@ -213,8 +213,11 @@ func (l *Log) writeFooter(s *segmentFile, mapped []byte, at int64, closed bool) 
 	if err := l.disk.sync(s.file); err != nil {
 		return err
 	}
-	footer, err := segment.ParseFooter(mapped[:at+int64(len(bytes))], s.epoch)
-	if err != nil {
+	var footer segment.Footer
+	if err := s.guarded(func() (err error) {
+		footer, err = segment.ParseFooter(mapped[:at+int64(len(bytes))], s.epoch)
+		return err
+	}); err != nil {
 		return fmt.Errorf("%s: footer just written: %w", s.path, err)
 	}
 	s.places.Store(&places{footer: &footer})

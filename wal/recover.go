@@ -62,9 +62,12 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
-	scanUnsealed(candidates)
-	end, err := findEnd(candidates)
-	if err != nil {
+	var end logEnd
+	if err := guarded(mappingsOf(candidates), func() error {
+		scanUnsealed(candidates)
+		end, err = findEnd(candidates)
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := l.refuseDamaged(&end); err != nil {
@@ -207,7 +210,7 @@ func (l *Log) adopt(kept []*candidate) error {
 	list := make([]*segmentFile, 0, len(kept))
 	for _, c := range kept {
 		s := &segmentFile{
-			path: c.path, base: c.base, epoch: c.header.Epoch, size: c.size, mapping: c.mapping, checked: c.scan != nil,
+			path: c.path, base: c.base, epoch: c.header.Epoch, size: c.size, mapping: c.mapping,
 		}
 		footer := c.footer
 		if footer == nil {

@@ -155,13 +155,17 @@ func (l *Log) replaceSealed(c *candidate, file *os.File, size int64) error {
 	if err != nil {
 		return err
 	}
-	footer, err := segment.ParseFooter(mapping.Bytes(), c.header.Epoch)
+	var footer segment.Footer
+	err = guarded(func(found func(string, *segment.Mapping)) { found(c.path, mapping) }, func() (err error) {
+		footer, err = segment.ParseFooter(mapping.Bytes(), c.header.Epoch)
+		return err
+	})
 	if err != nil {
 		mapping.Release()
 		return fmt.Errorf("%s: footer just written: %w", c.path, err)
 	}
 	fresh := &segmentFile{
-		path: c.path, base: c.base, epoch: c.header.Epoch, size: size, mapping: mapping, checked: true,
+		path: c.path, base: c.base, epoch: c.header.Epoch, size: size, mapping: mapping,
 	}
 	fresh.adoptFooter(&footer)
 	l.mu.Lock()

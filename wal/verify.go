@@ -61,8 +61,12 @@ func Verify(dir string) (Report, error) {
 	if err != nil {
 		return v.report, fmt.Errorf("verify %s: %w", dir, err)
 	}
-	scanUnsealed(candidates)
-	end, err := findEnd(candidates)
+	var end logEnd
+	err = guarded(mappingsOf(candidates), func() (err error) {
+		scanUnsealed(candidates)
+		end, err = findEnd(candidates)
+		return err
+	})
 	if err != nil {
 		v.fault(dir, 0, 0, err.Error())
 	}
@@ -75,7 +79,9 @@ func Verify(dir string) (Report, error) {
 		v.report.Beyond = append(v.report.Beyond, c.path)
 	}
 	for _, c := range end.kept {
-		v.segment(c)
+		if err := guarded(mappingsOf(end.kept), func() error { v.segment(c); return nil }); err != nil {
+			v.fault(c.path, 0, 0, err.Error())
+		}
 	}
 	return v.report, nil
 }

@@ -130,8 +130,9 @@ func (vh *VHost) tellHistory(b *router.Binding) error {
 	defer view.Release()
 	var staged staging
 	var f forwarder
+	var memory []byte
 	for _, lsn := range remembered {
-		p, err := storedPublication(view, lsn)
+		p, err := storedPublication(view, lsn, &memory)
 		if err != nil {
 			vh.broker.logger.Error("message of an exchange's history cannot be read from the log; see 'millrace log verify'",
 				"exchange", b.Source, "vhost", vh.Name, "lsn", lsn, "error", err)

@@ -168,15 +168,10 @@ func (b *Broker) replay(from segment.LSN) error {
 	b.homeless, b.deleted = 0, make(map[segment.QueueID]struct{})
 	unresolved := 0
 	var queues []segment.QueueID
-	for cursor.Next() {
-		r := cursor.Record()
-		b.recovery.Replayed++
-		var err error
+	one := func(r segment.Record) (err error) {
 		switch r.Kind() {
 		case segment.KindCatalogue:
-			if err = b.replayCatalogue(r, first); err == nil {
-				continue // more of the catalogue may follow
-			}
+			return b.replayCatalogue(r, first)
 		case segment.KindTopology:
 			err = b.applyEntry(r.Payload(), r.LSN())
 			if unneeded(err) {
@@ -195,9 +190,14 @@ func (b *Broker) replay(from segment.LSN) error {
 		case segment.KindHorizon:
 			err = b.replayHorizon(r)
 		}
-		first = false
-		if err != nil {
-			return fmt.Errorf("replay of record %d: %w", r.LSN(), err)
+		first = false // more of the catalogue would have followed
+		return err
+	}
+	for cursor.Next() {
+		b.recovery.Replayed++
+		lsn := cursor.LSN()
+		if err := cursor.Use(one); err != nil {
+			return fmt.Errorf("replay of record %d: %w", lsn, err)
 		}
 	}
 	if err := cursor.Err(); err != nil {

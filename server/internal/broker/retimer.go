@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"errors"
-
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/queue"
@@ -82,15 +80,15 @@ func (r *retimer) step(vh *VHost) bool {
 
 // read finds out when a message entered. One that has left its queue meanwhile may be gone; one that cannot be
 // read keeps its deadline, and whoever wants to deliver it will tell of the damage.
-func (r *retimer) read(lsn segment.LSN) (queue.Entered, bool) {
-	record, err := r.view.Record(lsn)
-	if err != nil {
-		return queue.Entered{}, false
-	}
-	p, err := record.Publish()
-	header, headerErr := amqp.ParseHeader(p.Header)
-	if errors.Join(err, headerErr) != nil {
-		return queue.Entered{}, false
-	}
-	return queue.Entered{LSN: lsn, Time: record.Time(), Expiration: expirationOf(&header)}, true
+func (r *retimer) read(lsn segment.LSN) (e queue.Entered, ok bool) {
+	err := r.view.Read(lsn, func(record segment.Record) error {
+		p, err := record.Publish()
+		if err != nil {
+			return err
+		}
+		header, err := amqp.ParseHeader(p.Header)
+		e = queue.Entered{LSN: lsn, Time: record.Time(), Expiration: expirationOf(&header)}
+		return err
+	})
+	return e, err == nil
 }

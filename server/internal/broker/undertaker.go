@@ -30,6 +30,7 @@ type undertaker struct {
 	staging  staging
 	carried  []queue.Death // of the batch
 	view     *wal.View
+	memory   []byte // of the message being carried
 	forward  forwarder
 }
 
@@ -140,7 +141,7 @@ func (u *undertaker) stage(vh *VHost, d *queue.Death, now time.Time) error {
 		u.untried = append(u.untried, *d)
 		return nil
 	}
-	dead, err := storedPublication(u.view, d.LSN)
+	dead, err := storedPublication(u.view, d.LSN, &u.memory)
 	var to *route
 	if err == nil {
 		if d.Cause == queue.CauseDue {
@@ -231,12 +232,16 @@ func (u *undertaker) drop(vh *VHost, d *queue.Death) {
 	vh.unlockState()
 }
 
-// storedPublication reads a message back from the log. It borrows from the view.
-func storedPublication(view *wal.View, lsn segment.LSN) (Publication, error) {
-	record, err := view.Record(lsn)
-	if err != nil {
+// storedPublication reads a message back from the log. It borrows from memory, which it makes large enough: what
+// happens to a message under locks must not find out that the disk has failed.
+func storedPublication(view *wal.View, lsn segment.LSN, memory *[]byte) (Publication, error) {
+	if err := view.Read(lsn, func(record segment.Record) error {
+		*memory = append((*memory)[:0], record...)
+		return nil
+	}); err != nil {
 		return Publication{}, err
 	}
+	record := segment.Record(*memory)
 	stored, err := record.Publish()
 	if err != nil {
 		return Publication{}, err
@@ -256,6 +261,9 @@ func (u *undertaker) flush(vh *VHost, now time.Time, stop <-chan struct{}) error
 	defer u.view.Release()
 	defer func() {
 		u.staging.reset()
+		if cap(u.memory) > burialBytes {
+			u.memory = nil
+		}
 		clear(u.carried)
 		u.carried = u.carried[:0]
 	}()

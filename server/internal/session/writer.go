@@ -1,7 +1,11 @@
 package session
 
 import (
+	"errors"
+	"fmt"
 	"net"
+	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
@@ -17,6 +21,11 @@ type writer struct {
 	conn *conn
 	view *wal.View
 	out  outgoing
+
+	// How far drain has come in out.
+	item   int
+	frames []byte
+	blocks [][]byte
 
 	// What is gathered for the next write: buf, cut at the splices, at each of which a piece of a large
 	// body goes out straight from the log's mapping.
@@ -36,6 +45,7 @@ type writer struct {
 type splice struct {
 	at    int
 	piece []byte
+	of    *queue.Delivery // in the outbox's items; nil for a block
 }
 
 const (
@@ -52,6 +62,7 @@ const (
 // negotiated, 0 for none; it is read from the channel once tune-ok has come.
 func (w *writer) run(heartbeat <-chan time.Duration) {
 	defer w.view.Release()
+	debug.SetPanicOnFault(true) // see encode
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
 	defer timer.Stop()
@@ -87,25 +98,43 @@ func (w *writer) drain() bool {
 			w.shrink()
 			return true
 		}
-		frames, blocks := w.out.frames, w.out.blocks
-		for i := range w.out.items {
-			it := &w.out.items[i]
-			switch {
-			case it.frames > 0:
-				w.buf = append(w.buf, frames[:it.frames]...)
-				frames = frames[it.frames:]
-			case it.frames == isBlock:
-				w.splices = append(w.splices, splice{len(w.buf), blocks[0]})
-				w.spliced += len(blocks[0])
-				blocks = blocks[1:]
-			default:
-				w.delivery(&it.delivery)
-			}
-			if len(w.buf)+w.spliced >= writeSize {
-				w.write()
-			}
+		w.item, w.frames, w.blocks = 0, w.out.frames, w.out.blocks
+		for w.item < len(w.out.items) {
+			w.encode()
 		}
 		w.write()
+	}
+}
+
+// encode goes through what is left of the outbox. It returns early when bytes of a message could not be brought
+// in from the disk: that message is given up, and what was gathered of it.
+func (w *writer) encode() {
+	buf, splices, spliced := len(w.buf), len(w.splices), w.spliced // before the item
+	defer func() {
+		if r := recover(); r != nil {
+			err := w.view.Fault(r)
+			w.buf, w.splices, w.spliced = w.buf[:buf], w.splices[:splices], spliced
+			w.undeliverable(&w.out.items[w.item].delivery, err)
+			w.item++
+		}
+	}()
+	for ; w.item < len(w.out.items); w.item++ {
+		it := &w.out.items[w.item]
+		buf, splices, spliced = len(w.buf), len(w.splices), w.spliced
+		switch {
+		case it.frames > 0:
+			w.buf = append(w.buf, w.frames[:it.frames]...)
+			w.frames = w.frames[it.frames:]
+		case it.frames == isBlock:
+			w.splices = append(w.splices, splice{at: len(w.buf), piece: w.blocks[0]})
+			w.spliced += len(w.blocks[0])
+			w.blocks = w.blocks[1:]
+		default:
+			w.delivery(&it.delivery)
+		}
+		if len(w.buf)+w.spliced >= writeSize {
+			w.write()
+		}
 	}
 }
 
@@ -153,7 +182,7 @@ func (w *writer) delivery(d *queue.Delivery) {
 	for limit, body := amqp.MaxBody(w.conn.frameMax), p.Body; len(body) > 0; {
 		n := min(len(body), limit)
 		w.buf = amqp.AppendFrameHead(w.buf, amqp.FrameBody, channel, n)
-		w.splices = append(w.splices, splice{len(w.buf), body[:n]})
+		w.splices = append(w.splices, splice{len(w.buf), body[:n], d})
 		w.spliced += n
 		w.buf = append(w.buf, amqp.FrameEnd)
 		body = body[n:]
@@ -176,6 +205,9 @@ func (w *writer) write() {
 	if w.failed == nil && len(w.buf)+w.spliced > 0 {
 		w.failed = w.send()
 		if w.failed != nil {
+			if errors.Is(w.failed, syscall.EFAULT) {
+				w.giveUpUnreadable()
+			}
 			w.conn.net.Close() // wakes the reader
 			close(w.conn.broken)
 		}
@@ -188,6 +220,28 @@ func (w *writer) write() {
 		w.conn.client.Sent(w.messages, w.bytes)
 		w.messages, w.bytes = 0, 0
 	}
+}
+
+// giveUpUnreadable gives up the messages of a failed write whose bodies could not be brought in from the disk. The
+// frame that a body is in was begun, so the connection is lost; but the next one must not be lost to the same.
+func (w *writer) giveUpUnreadable() {
+	for i := 0; i < len(w.splices); i++ {
+		d := w.splices[i].of
+		if d == nil || i > 0 && w.splices[i-1].of == d {
+			continue
+		}
+		if err := w.view.Read(d.LSN, whole); err != nil {
+			w.undeliverable(d, err)
+		}
+	}
+}
+
+// whole reads every byte of a record.
+func whole(record segment.Record) error {
+	if !record.Valid() {
+		return fmt.Errorf("record %d: %w", record.LSN(), segment.ErrCorrupt)
+	}
+	return nil
 }
 
 func (w *writer) send() error {
