@@ -174,7 +174,7 @@ func TestCommitsOutOfOrderAreRefused(t *testing.T) {
 // goroutine commits: the race detector watches what they share.
 func TestCheckpointsRunBesideTheQueue(t *testing.T) {
 	fs := vfs.NewMem()
-	s, err := Open(Config{Dir: "index", fs: fs})
+	s, err := Open(Config{Dir: "index", FS: fs})
 	if err != nil {
 		t.Fatal(err)
 	}

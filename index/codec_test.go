@@ -235,7 +235,7 @@ func FuzzStoredQueue(f *testing.F) {
 	f.Add(appendMeta(nil, meta{last: 12, next: 2, chunks: 1, live: 2, liveBytes: 13}), dir, entries, bits)
 	f.Add(appendMeta(nil, meta{last: 12, next: 2, chunks: 1, live: 2, liveBytes: 13}), dir, entries,
 		appendBitmaps(nil, bitmaps{n: 3, live: []uint64{6}, transient: []uint64{1}}))
-	s, err := Open(Config{Dir: "index", fs: vfs.NewMem()})
+	s, err := Open(Config{Dir: "index", FS: vfs.NewMem()})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 
 // contents tells all that a store says of itself, or the error that keeps it from it.
 func contents(fs vfs.FS) (text string, err error) {
-	s, err := Open(Config{Dir: "index", fs: fs})
+	s, err := Open(Config{Dir: "index", FS: fs})
 	if err != nil {
 		return "", err
 	}
@@ -69,7 +69,7 @@ func noFlush(*pebble.DB) error { return nil }
 // script makes a small store of three checkpoints and calls after for each mark.
 // The last one drops a queue. A flush brings tables and edits of the manifest.
 func script(fs vfs.FS, flush func(*pebble.DB) error, after func(mark segment.LSN)) error {
-	s, err := Open(Config{Dir: "index", fs: fs})
+	s, err := Open(Config{Dir: "index", FS: fs})
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func TestFailedCommitIsPermanent(t *testing.T) {
 		}
 		return nil
 	}))
-	s, err := Open(Config{Dir: "index", fs: fs})
+	s, err := Open(Config{Dir: "index", FS: fs})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func newMachine(t *rapid.T) *machine {
 
 func (m *machine) open(t *rapid.T) {
 	var err error
-	if m.store, err = Open(Config{Dir: "index", fs: m.fs}); err != nil {
+	if m.store, err = Open(Config{Dir: "index", FS: m.fs}); err != nil {
 		t.Fatal(err)
 	}
 }

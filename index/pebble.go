@@ -27,7 +27,7 @@ const (
 // openPebble locks the folder and opens the database. fresh says that the folder
 // was empty.
 func openPebble(cfg Config, log *slog.Logger) (db *pebble.DB, lock *pebble.Lock, fresh bool, err error) {
-	fs := cfg.fs
+	fs := cfg.FS
 	if fs == nil {
 		fs = vfs.Default
 	}

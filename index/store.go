@@ -29,7 +29,7 @@ type Config struct {
 	CacheBytes int64        // Pebble's block cache; 0 = 8 MiB
 	Logger     *slog.Logger // nil = discard
 
-	fs vfs.FS // tests inject faults and crashes; nil = the disk
+	FS vfs.FS // nil = the disk; tests inject faults and crashes
 }
 
 // Validate reports all faults of the configuration together.

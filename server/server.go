@@ -55,7 +55,8 @@ type Config struct {
 	// ConsumerTimeout is how long a consumer may take to settle a delivery, unless its queue says otherwise;
 	// negative is for ever.
 	ConsumerTimeout time.Duration
-	// Repair goes on with a log whose files have damaged headers, and writes these anew.
+	// Repair goes on without the records of files in which nothing can be read, and with files whose damaged
+	// headers do not follow from the rest.
 	Repair bool
 	// Heartbeat is the interval offered to clients.
 	Heartbeat time.Duration

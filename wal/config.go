@@ -49,8 +49,8 @@ type Config struct {
 	// is full when those that it has are used up.
 	KeepFree uint64
 
-	// Repair goes on with segments whose headers are damaged, and writes these anew. Without it Open refuses
-	// such a log.
+	// Repair goes on without segments in which nothing can be read, and with those whose damaged headers do not
+	// follow from the rest, and writes these anew. Without it Open refuses such a log.
 	Repair bool
 
 	// Catalogue adds records that let a segment be read alone; called under the append lock when a

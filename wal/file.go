@@ -46,9 +46,7 @@ func (s *segmentFile) sealed() bool { return s.places.Load().footer != nil }
 func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
 	var at int64
 	p := s.places.Load()
-	// What is being written has not left memory. What was sealed may have been read back from the disk.
-	sealed := p.footer != nil
-	if sealed {
+	if p.footer != nil {
 		at = p.footer.At(int(lsn - s.base))
 	} else {
 		at = p.offsets.At(int(lsn - s.base))
@@ -56,18 +54,24 @@ func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
 	if at == 0 {
 		return nil, s.damaged(lsn, at, "record was lost to corruption")
 	}
-	record, err := segment.RecordAt(s.mapping.Bytes()[:s.end.Load()], int(at))
+	end := s.end.Load()
+	record, err := segment.RecordAt(s.mapping.Bytes()[:end], int(at))
 	if err != nil {
 		return nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, err)
 	}
 	if record.LSN() != lsn {
 		return nil, s.damaged(lsn, at, "place holds another record")
 	}
-	if sealed && !record.Valid() {
+	if (p.footer != nil || end-at > warm) && !record.Valid() {
 		return nil, s.damaged(lsn, at, "record checksum mismatch")
 	}
 	return record, nil
 }
+
+// warm is how far behind the end of the active segment records are delivered unchecked: what was written so
+// recently has not left memory, and consumers that keep up read nothing else. All else may have been read back
+// from the disk.
+const warm = 1 << 20
 
 func (s *segmentFile) damaged(lsn segment.LSN, at int64, reason string) error {
 	return fmt.Errorf("%s: %w", s.path, &segment.CorruptError{Offset: at, LSN: lsn, Reason: reason})

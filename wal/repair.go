@@ -8,9 +8,10 @@ import (
 	"github.com/millrace-mq/millrace/segment"
 )
 
-// refuseDamaged stops Open at a segment file whose header cannot be trusted: which file of which log that
-// is cannot be told for certain, so a person decides. With Config.Repair the contents vouch for the
-// segment, as far as they can, and Start writes the header anew.
+// refuseDamaged stops Open at a segment file in which nothing can be read, and at one whose header is damaged and
+// does not follow from the rest: which file of which log that is cannot be told for certain, so a person decides,
+// by Config.Repair. Where a sound batch or footer begins with the number in the file's name, and its epoch lies
+// between those of the neighbours, the header does follow, and Start writes it anew.
 func (l *Log) refuseDamaged(end *logEnd) error {
 	if l.cfg.Repair {
 		return nil
@@ -18,9 +19,11 @@ func (l *Log) refuseDamaged(end *logEnd) error {
 	for _, c := range end.unreadable {
 		return fmt.Errorf("%s is unreadable: %w; put it back from a copy, or start once with --repair to go on without its records", c.path, c.fault)
 	}
-	for _, c := range end.kept {
-		if c.fault != nil {
-			return fmt.Errorf("%s: header is damaged: %w; its records look sound: see 'millrace log verify', then start once with "+
+	for i, c := range end.kept {
+		fits := (i == 0 || end.kept[i-1].header.Epoch < c.header.Epoch) &&
+			(i+1 == len(end.kept) || c.header.Epoch < end.kept[i+1].header.Epoch)
+		if c.fault != nil && !fits {
+			return fmt.Errorf("%s: header is damaged, and its records are of another log or time: %w: see 'millrace log verify', then start once with "+
 				"--repair to write the header anew", c.path, c.fault)
 		}
 	}

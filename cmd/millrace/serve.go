@@ -111,7 +111,7 @@ func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code 
 	consumerTimeout := flags.Duration("consumer-timeout", 30*time.Minute, "how long a consumer may take to acknowledge, unless its queue says otherwise; 0 is for ever")
 	heartbeat := flags.Duration("heartbeat", time.Minute, "interval offered to clients")
 	definitions := flags.String("definitions", "", "file of users, permissions, policies, queues and so on to bring about, as RabbitMQ exports them; read again on SIGHUP")
-	repair := flags.Bool("repair", false, "go on with a log whose files have damaged headers, and write these anew")
+	repair := flags.Bool("repair", false, "go on without the records of files in which nothing can be read, and with files whose damaged headers do not follow from the rest")
 	level := flags.String("log-level", "info", "debug, info, warn or error")
 	flags.Usage = func() {}
 

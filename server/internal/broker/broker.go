@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/internal/access"
@@ -37,7 +39,7 @@ type Config struct {
 	// ConsumerTimeout is how long a consumer may take to settle a delivery unless its queue says otherwise: 30
 	// minutes by default, negative is for ever (CONS-12).
 	ConsumerTimeout time.Duration
-	// Repair goes on with a log whose segment headers are damaged, and writes them anew.
+	// Repair goes on with a log some of which is lost: see wal.Config.
 	Repair bool
 	// FirstStart is what a data folder without users gets; one without a name stands for guest's (AUTH-06).
 	FirstStart access.FirstStart
@@ -50,6 +52,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Disk is what the log writes with; zero is the operating system's. Tests inject faults.
 	Disk wal.Disk
+	// IndexFS is where the index is kept; nil is the operating system's. Tests cut its power.
+	IndexFS vfs.FS
 }
 
 func (c Config) withDefaults() Config {
@@ -99,6 +103,7 @@ type Broker struct {
 	stop        chan struct{} // closed by Stop
 	stopOnce    sync.Once
 	stopping    atomic.Bool // set by Stop
+	condemned   atomic.Bool // the index, see condemnIndex
 
 	// access knows users, permissions and virtual hosts. It is written with accessWrite and the log's append
 	// lock held; anybody may read it.

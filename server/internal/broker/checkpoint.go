@@ -69,6 +69,7 @@ func (c *checkpointer) run(stop <-chan struct{}) {
 			continue
 		}
 		if err := c.write(); err != nil {
+			c.broker.condemnIndex(err)
 			c.broker.logger.Error("checkpoint not written; a restart will replay more of the log", "error", err)
 		}
 		written, at = time.Now(), c.broker.log.Written()
@@ -129,8 +130,8 @@ func (vh *VHost) copyQueues(ck *index.Checkpoint) segment.LSN {
 			continue
 		}
 		if err := q.Err(); err != nil {
-			vh.broker.logger.Error("queue cannot read its index; stop the broker and start it again without the index folder, "+
-				"which is made anew from the log", "queue", q.Name, "vhost", vh.Name, "error", err)
+			vh.broker.logger.Error("queue cannot read its index", "queue", q.Name, "vhost", vh.Name, "error", err)
+			vh.broker.condemnIndex(err)
 		}
 		for level := range q.Levels() {
 			if head, ok := level.Head(); ok {

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,11 +28,14 @@ import (
 //  7. the drops of step 5 that later records must know about are appended.
 
 func (b *Broker) openIndex() error {
-	cfg := index.Config{Dir: filepath.Join(b.cfg.Data, "index"), Logger: b.logger}
+	cfg := index.Config{Dir: filepath.Join(b.cfg.Data, "index"), Logger: b.logger, FS: b.cfg.IndexFS}
+	if err := b.takeCondemned(cfg.Dir); err != nil {
+		return err
+	}
 	store, err := index.Open(cfg)
 	if errors.Is(err, index.ErrCorrupt) {
 		b.logger.Warn("the index cannot be used and is made anew from the log", "why", err)
-		if err := setAside(cfg.Dir); err != nil {
+		if err := setAside(cfg.Dir, err); err != nil {
 			return err
 		}
 		b.recovery.Rebuilt = true
@@ -41,11 +45,48 @@ func (b *Broker) openIndex() error {
 	return err
 }
 
+// condemned is the file that says that the index beside it is damaged, and how that was found.
+func condemned(dir string) string { return dir + ".rebuild" }
+
+// condemnIndex has the next start make the index anew, if err says that it is damaged. Damage that is found
+// while the broker runs stops the queues that it concerns; the log has everything.
+func (b *Broker) condemnIndex(err error) {
+	if !errors.Is(err, index.ErrCorrupt) || b.condemned.Swap(true) {
+		return
+	}
+	b.logger.Error("the index is damaged; the next start sets it aside and makes it anew from the log", "why", err)
+	path := condemned(filepath.Join(b.cfg.Data, "index"))
+	if err := os.WriteFile(path, []byte(err.Error()+"\n"), 0o640); err != nil {
+		b.logger.Error("not noted for the next start: remove the index folder before it", "error", err)
+	}
+}
+
+// takeCondemned sets an index aside that was found to be damaged while the last broker ran.
+func (b *Broker) takeCondemned(dir string) error {
+	why, err := os.ReadFile(condemned(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b.logger.Warn("the index was found to be damaged and is made anew from the log", "why", strings.TrimSpace(string(why)))
+	if err := setAside(dir, index.ErrCorrupt); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	b.recovery.Rebuilt = true
+	return os.Remove(condemned(dir))
+}
+
 // setAside renames a folder out of the way: nothing is deleted that we do not understand.
-func setAside(dir string) error {
-	aside := fmt.Sprintf("%s.damaged-%s", dir, time.Now().UTC().Format("20060102T150405.000"))
+func setAside(dir string, why error) error {
+	what := "damaged"
+	if errors.Is(why, index.ErrOutdated) {
+		what = "outdated"
+	}
+	aside := fmt.Sprintf("%s.%s-%s", dir, what, time.Now().UTC().Format("20060102T150405.000"))
 	if err := os.Rename(dir, aside); err != nil {
-		return fmt.Errorf("set the damaged index aside: %w", err)
+		return fmt.Errorf("set the %s index aside: %w", what, err)
 	}
 	return nil
 }
@@ -57,7 +98,7 @@ func (b *Broker) resetIndex(why error) error {
 		b.logger.Warn("index not closed cleanly", "error", err)
 	}
 	b.index = nil
-	if err := setAside(filepath.Join(b.cfg.Data, "index")); err != nil {
+	if err := setAside(filepath.Join(b.cfg.Data, "index"), why); err != nil {
 		return err
 	}
 	b.recovery.Rebuilt = true

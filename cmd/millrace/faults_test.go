@@ -1,0 +1,133 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// bodyOf is the n-th body of a test with damaged files: some are sent from the log's mapping, some copied.
+func bodyOf(n int) string {
+	return fmt.Sprintf("%d %s", n, strings.Repeat(string(rune('a'+n%26)), 100+n%3*6000))
+}
+
+// fillSegments stores n messages in the queue "q" of a broker with small segments.
+func fillSegments(t *testing.T, b *Broker, n int) *client {
+	t.Helper()
+	c := b.connect(t)
+	c.declare("q", queueSpec{durable: true})
+	c.confirmMode()
+	for i := range n {
+		c.sendConfirmed("", "q", persistent(bodyOf(i)))
+	}
+	return c
+}
+
+// readWhole gets everything from "q", over new connections if need be, and tells which messages came. What
+// comes must be whole.
+func readWhole(t *testing.T, b *Broker) (came map[int]bool, connections int) {
+	t.Helper()
+	came = map[int]bool{}
+	for connections < 50 {
+		connections++
+		if !readSome(t, b, came) {
+			continue
+		}
+		return came, connections
+	}
+	t.Fatalf("the queue does not run empty; stderr of the broker:\n%s", &b.stderr)
+	return nil, 0
+}
+
+// readSome gets until the queue says that it is empty, or the connection fails.
+func readSome(t *testing.T, b *Broker, came map[int]bool) (empty bool) {
+	t.Helper()
+	conn, err := amqp.Dial(b.URL)
+	if err != nil {
+		t.Fatalf("%v; stderr of the broker:\n%s", err, &b.stderr)
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		return false
+	}
+	for {
+		d, ok, err := ch.Get("q", false)
+		if err != nil {
+			return false
+		}
+		if !ok {
+			info, err := ch.QueueDeclarePassive("q", true, false, false, false, nil)
+			if err != nil {
+				return false
+			}
+			if info.Messages == 0 {
+				return true
+			}
+			continue // one was given up
+		}
+		n := -1
+		fmt.Sscan(string(d.Body), &n)
+		if n < 0 || string(d.Body) != bodyOf(n) {
+			t.Errorf("a message came that nobody sent: %.40q, %d bytes", d.Body, len(d.Body))
+		}
+		if came[n] && !d.Redelivered {
+			t.Errorf("message %d came twice", n)
+		}
+		came[n] = true
+		if err := d.Ack(false); err != nil {
+			return false
+		}
+	}
+}
+
+// A file that is cut short under the broker is a bus error for whoever reads there.
+func TestFileCutShortUnderTheBrokerCostsOnlyItsMessages(t *testing.T) {
+	t.Parallel()
+	needsProcess(t)
+	const sent = 120
+	for name, which := range map[string]func(files []string) string{
+		"sealed": func(files []string) string { return files[len(files)/2] },
+		"active": func(files []string) string { return files[len(files)-1] },
+	} {
+		for _, to := range []int64{0, segmentHeaderSize, 20000} {
+			if name == "active" && to > segmentHeaderSize {
+				continue // what the next append leaves of a message's end is not checked so soon
+			}
+			t.Run(fmt.Sprint(name, " to ", to), func(t *testing.T) {
+				t.Parallel()
+				b := startBroker(t, t.TempDir(), "--segment-size", "64KiB", "--retain-bytes", "100MiB")
+				c := fillSegments(t, b, sent)
+				cut := which(segmentFiles(t, b.Dir))
+				if err := os.Truncate(cut, to); err != nil {
+					t.Fatal(err)
+				}
+				came, _ := readWhole(t, b)
+				if len(came) == sent || len(came) < sent-25 {
+					t.Errorf("%d of %d messages came, one file of 64 KiB was cut", len(came), sent)
+				}
+				c.sendConfirmed("", "q", persistent(bodyOf(sent))) // the log goes on
+				if !strings.Contains(b.stderr.String(), cut) {
+					t.Errorf("stderr does not name %s:\n%s", cut, &b.stderr)
+				}
+				if fault := processFault(b.stderr.String()); fault != "" {
+					t.Errorf("broker: %s", fault)
+				}
+				if got := millrace(t, "log", "verify", "--data", b.Dir); name == "sealed" && (got.code == 0 || !strings.Contains(got.stdout+got.stderr, cut)) {
+					t.Errorf("log verify: exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+				}
+				if code := b.Stop(); code != 0 {
+					t.Errorf("exit code %d; stderr:\n%s", code, &b.stderr)
+				}
+				again := startBroker(t, b.Dir, "--repair") // a file of which nothing is left needs that
+				if came, _ := readWhole(t, again); !came[sent] {
+					t.Error("message published after the damage is not there")
+				}
+				again.Kill() // what is damaged is not verified at its end
+			})
+		}
+	}
+}
