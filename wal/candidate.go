@@ -13,16 +13,17 @@ import (
 
 // candidate is one segment file as it was found.
 type candidate struct {
-	path    string
-	base    segment.LSN // from the name
-	size    int64
-	header  segment.Header
-	fault   error // why the header cannot be trusted; the epoch then comes from the contents
-	unused  bool  // no header and no batch: created, never written
-	zeros   bool  // unused, and zeros stand where header and first batch would
-	mapping *segment.Mapping
-	footer  *segment.Footer
-	scan    *segment.Scan // without footer
+	path     string
+	base     segment.LSN // from the name
+	size     int64
+	header   segment.Header
+	fault    error // why the header cannot be trusted; the epoch then comes from the contents
+	unused   bool  // no header and no batch: created, never written
+	headless bool  // zeros stand where the header would
+	zeros    bool  // unused, and zeros stand where header and first batch would
+	mapping  *segment.Mapping
+	footer   *segment.Footer
+	scan     *segment.Scan // without footer
 }
 
 // readDir opens every segment of the directory. What it does not know is left alone.
@@ -104,6 +105,7 @@ func (c *candidate) read(shard uint32) error {
 	case c.fault != nil:
 		c.header = segment.Header{Base: base}
 		c.header.Epoch, c.unused = adoptEpoch(data, base)
+		c.headless = allZeros(data[:segment.HeaderSize])
 		c.zeros = allZeros(data[:min(len(data), segment.HeaderSize+segment.BatchHeaderSize)])
 	case c.header.Base != base:
 		return fmt.Errorf("%s: header says that record %d is first, not %d: file was renamed; see millrace log verify",

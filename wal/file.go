@@ -62,16 +62,16 @@ func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
 	if record.LSN() != lsn {
 		return nil, s.damaged(lsn, at, "place holds another record")
 	}
-	if (p.footer != nil || end-at > warm) && !record.Valid() {
+	if (p.footer != nil || end-at > recent) && !record.Valid() {
 		return nil, s.damaged(lsn, at, "record checksum mismatch")
 	}
 	return record, nil
 }
 
-// warm is how far behind the end of the active segment records are delivered unchecked: what was written so
+// recent is how far behind the end of the active segment records are delivered unchecked: what was written so
 // recently has not left memory, and consumers that keep up read nothing else. All else may have been read back
 // from the disk.
-const warm = 1 << 20
+const recent = 1 << 20
 
 func (s *segmentFile) damaged(lsn segment.LSN, at int64, reason string) error {
 	return fmt.Errorf("%s: %w", s.path, &segment.CorruptError{Offset: at, LSN: lsn, Reason: reason})

@@ -176,7 +176,7 @@ func findEnd(candidates []*candidate) (logEnd, error) {
 // keep makes c part of the log, as far as the tail rule lets it: cut says that the log ends in it.
 func (e *logEnd) keep(c *candidate, synced segment.LSN) (next segment.LSN, cut bool) {
 	e.kept = append(e.kept, c)
-	if c.fault != nil {
+	if c.fault != nil && (c.base <= synced || !c.headless) { // else it had not reached the disk when the power went
 		e.quarantine(c.path, 0, c.base, c.base-1, c.fault.Error())
 	}
 	if c.footer != nil {

@@ -610,3 +610,23 @@ func TestValidateReportsAllFaults(t *testing.T) {
 		}
 	}
 }
+
+// A power cut may leave the first batch of a new segment and not the header that was written before it: none of it
+// was synced, so it is no damage.
+func TestHeaderThatDidNotReachTheDiskIsWrittenAnew(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir()})
+	want := rotated(t, l, 2)
+	paths := segmentPaths(t, l.cfg.Dir)
+	newest := paths[len(paths)-1]
+	dir := clone(t, l.cfg.Dir)
+	edit(t, filepath.Join(dir, filepath.Base(newest)), func(data []byte) []byte {
+		clear(data[:segment.HeaderSize])
+		return data
+	})
+	after := openOnly(t, Config{Dir: dir})
+	if r := after.Recovery(); len(r.Quarantined) > 0 || r.Last != segment.LSN(len(want)) {
+		t.Fatalf("recovery %+v", r)
+	}
+	after.Close()
+	closeLog(t, openLog(t, Config{Dir: dir}))
+}
