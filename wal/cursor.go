@@ -9,7 +9,8 @@ import (
 
 // Cursor reads records in order, for one goroutine. It never goes beyond Last; Next may be called
 // again after it returned false for want of records. Records lost to corruption are passed over,
-// counted and logged.
+// counted and logged. Next waits for a Retire under way, and so may not be called with a lock that a callback
+// of Append takes.
 type Cursor struct {
 	log     *Log
 	view    View

@@ -61,7 +61,7 @@ type Log struct {
 		err     error
 	}
 
-	retiring   sync.Mutex // one Retire at a time
+	retiring   sync.Mutex // one Retire or cooling at a time
 	failure    sync.Once  // one send to failed
 	failed     chan error // to the syncer, which calls OnFailure: its caller may hold any lock then
 	wakeSyncer chan struct{}
