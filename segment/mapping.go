@@ -68,7 +68,7 @@ func (m *Mapping) ReleaseLast() bool {
 func (m *Mapping) Cool() error { return unix.Madvise(m.data, unix.MADV_DONTNEED) }
 
 func (m *Mapping) unmap() {
-	if err := unix.Munmap(m.data); err != nil {
+	if err := giveBack(m.data); err != nil {
 		panic(fmt.Sprintf("segment: munmap of our own mapping: %v", err))
 	}
 }

@@ -194,6 +194,9 @@ func (b *Broker) open() error {
 		return err
 	}
 	b.log = log
+	if err := syncFolders(b.cfg.Data); err != nil {
+		return err
+	}
 	b.recovery.Log = log.Recovery()
 	if err := b.recover(); err != nil {
 		return err

@@ -52,3 +52,6 @@ func (b *Broker) Held(vhost string) (n int) {
 	}
 	return n
 }
+
+// CondemnIndex says that the index was found to be damaged.
+func (b *Broker) CondemnIndex(err error) { b.condemnIndex(err) }

@@ -28,3 +28,25 @@ func lockFolder(dir string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// syncFolders makes the names of the folders in the data folder, and its own, survive a power cut: what is synced in
+// them is of no use if they are not found.
+func syncFolders(data string) error {
+	dir, err := os.Open(data)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", data, err)
+	}
+	parent, err := os.Open(filepath.Join(data, ".."))
+	if err != nil {
+		return nil // we may not read it, so we did not make the data folder in it either
+	}
+	defer parent.Close()
+	if err := parent.Sync(); err != nil {
+		return fmt.Errorf("sync the folder of %s: %w", data, err)
+	}
+	return nil
+}

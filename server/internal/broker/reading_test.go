@@ -2,13 +2,22 @@ package broker_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/millrace-mq/millrace/index"
+	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/queue"
+	"github.com/millrace-mq/millrace/wal"
 )
 
 // What a consumer without acknowledgements is handed has left its queue; it must not leave the log before
@@ -70,5 +79,66 @@ func TestMessagesOfAQueueWhoseDeclarationIsDamagedAreNotGivenUp(t *testing.T) {
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A write that failed stops the log for good: nothing more is confirmed, what can be read is still delivered, and
+// the end of the broker says why.
+func TestDiskThatFailsStopsTheLogAndNotTheDeliveries(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	f := openWith(t, broker.Config{Disk: wal.Disk{WriteAt: func(file *os.File, p []byte, at int64) (int, error) {
+		if broken.Load() {
+			return 0, unix.EIO
+		}
+		return file.WriteAt(p, at)
+	}}})
+	c, consumer := f.client(), f.client()
+	q := c.durable("q")
+	consumer.ch.SetLimit(1)
+	consumer.consume(q, queue.Consumer{Tag: "c"})
+	c.sendConfirmed(q, "a", "b", "c")
+	want(t, "delivery", consumer.received(1), "a")
+	broken.Store(true)
+	c.stage(c.ch, "", q, persistent, "lost")
+	if err := c.Flush(); !errors.Is(err, wal.ErrStopped) || !errors.Is(err, unix.EIO) {
+		t.Errorf("flush: %v", err)
+	}
+	want(t, "confirmed", c.sink.confirmed(1), 3)
+	consumer.ch.Settle(amqp.BasicAckID, 1, false, queue.Acked)
+	_ = consumer.Flush()
+	want(t, "delivery", consumer.received(1), "b")
+	for _, open := range slices.Clone(f.clients) {
+		open.close()
+	}
+	if err := f.broker.Close(); !errors.Is(err, unix.EIO) {
+		t.Errorf("close: %v", err)
+	}
+	f.broker = nil
+	broken.Store(false)
+	f.start()
+	// What was acknowledged may come back, for the log does not know it.
+	if left := strings.TrimPrefix(f.client().drain(q), "a+ "); left != "b+ c" && left != "b+ c+" {
+		t.Errorf("after the restart: %s", left)
+	}
+}
+
+// Damage of the index that is found while the broker runs is mended by the next start.
+func TestIndexFoundDamagedWhileRunningIsMadeAnewAtTheNextStart(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	c := f.client()
+	c.sendConfirmed(c.durable("q"), "a", "b")
+	f.broker.CondemnIndex(fmt.Errorf("key 71: %w", index.ErrCorrupt))
+	f.restart()
+	if r := f.broker.Recovery(); !r.Rebuilt || r.Messages != 2 {
+		t.Errorf("recovery %+v", r)
+	}
+	if aside, err := filepath.Glob(filepath.Join(f.cfg.Data, "index.damaged-*")); err != nil || len(aside) != 1 {
+		t.Errorf("the damaged index is not kept: %v, %v", aside, err)
+	}
+	f.restart()
+	if f.broker.Recovery().Rebuilt {
+		t.Error("made anew twice")
 	}
 }
