@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -59,6 +60,9 @@ func (r *flipRun) round(where string) (flips, lost int) {
 	switch where {
 	case "log of a running broker":
 		files = files[:len(files)-1] // what is being written is not read back from the disk
+		for _, path := range files {
+			eventually(r.t, "a footer of "+path, func() bool { return endsInFooter(r.t, path) })
+		}
 	case "index":
 		files = nil
 		if err := filepath.WalkDir(filepath.Join(r.b.Dir, "index"), func(path string, entry fs.DirEntry, err error) error {
@@ -96,6 +100,16 @@ func (r *flipRun) round(where string) (flips, lost int) {
 		r.t.Errorf("exit code %d", code)
 	}
 	return flips, lost
+}
+
+// endsInFooter reports whether a segment has been sealed: until then zeros stand at its end.
+func endsInFooter(t testing.TB, path string) bool {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(data) > 40 && len(bytes.Trim(data[len(data)-40:], "\x00")) > 0
 }
 
 // flip changes one byte of a file in place.
