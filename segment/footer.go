@@ -98,11 +98,15 @@ func appendFooter(dst []byte, s Summary, sets []uint32, at int64, table func([]b
 	for (len(dst)-start)&7 != 0 {
 		dst = append(dst, 0)
 	}
-	footer := dst[start:]
+	return appendTrailer(dst, dst[start:], s.Epoch, at)
+}
+
+// appendTrailer appends the trailer of a footer that will stand at offset at of its file.
+func appendTrailer(dst, footer []byte, epoch uint64, at int64) []byte {
 	dst = append(dst, make([]byte, TrailerSize)...)
 	t := dst[len(dst)-TrailerSize:]
 	binary.LittleEndian.PutUint64(t, trailerMagic)
-	binary.LittleEndian.PutUint64(t[trailerEpoch:], s.Epoch)
+	binary.LittleEndian.PutUint64(t[trailerEpoch:], epoch)
 	binary.LittleEndian.PutUint64(t[trailerFooter:], uint64(at))
 	binary.LittleEndian.PutUint64(t[trailerLength:], uint64(len(footer)))
 	binary.LittleEndian.PutUint32(t[trailerCRC:], checksum(footer))
@@ -113,27 +117,36 @@ func appendFooter(dst []byte, s Summary, sets []uint32, at int64, table func([]b
 // ParseFooter finds and checks the footer of a whole sealed file. An unsealed file, or one whose
 // trailer is a former use's, gives an error that matches ErrCorrupt: the caller scans instead.
 func ParseFooter(data []byte, epoch uint64) (Footer, error) {
+	p, offset, err := footerOf(data, epoch, footerFixed)
+	if err != nil {
+		return Footer{}, err
+	}
+	return parseFooter(p, offset, epoch)
+}
+
+// footerOf follows the trailer of a file to a footer of at least shortest bytes and checks both.
+func footerOf(data []byte, epoch uint64, shortest int) (footer []byte, offset int, err error) {
 	at := len(data) - TrailerSize
 	if at < HeaderSize {
-		return Footer{}, corrupt(max(at, 0), 0, "no room for a trailer")
+		return nil, 0, corrupt(max(at, 0), 0, "no room for a trailer")
 	}
 	t := data[at:]
 	if binary.LittleEndian.Uint64(t) != trailerMagic ||
 		binary.LittleEndian.Uint32(t[trailerSelf:]) != checksum(t[:trailerSelf]) {
-		return Footer{}, corrupt(at, 0, "no trailer")
+		return nil, 0, corrupt(at, 0, "no trailer")
 	}
 	if binary.LittleEndian.Uint64(t[trailerEpoch:]) != epoch {
-		return Footer{}, corrupt(at, 0, "trailer of another epoch")
+		return nil, 0, corrupt(at, 0, "trailer of another epoch")
 	}
-	offset, length := binary.LittleEndian.Uint64(t[trailerFooter:]), binary.LittleEndian.Uint64(t[trailerLength:])
-	if offset < HeaderSize || offset > uint64(at) || length != uint64(at)-offset || length < footerFixed {
-		return Footer{}, corrupt(at, 0, "footer out of bounds")
+	start, length := binary.LittleEndian.Uint64(t[trailerFooter:]), binary.LittleEndian.Uint64(t[trailerLength:])
+	if start < HeaderSize || start > uint64(at) || length != uint64(at)-start || length < uint64(shortest) {
+		return nil, 0, corrupt(at, 0, "footer out of bounds")
 	}
-	p := data[offset:at]
-	if checksum(p) != binary.LittleEndian.Uint32(t[trailerCRC:]) {
-		return Footer{}, corrupt(int(offset), 0, "footer checksum mismatch")
+	footer = data[start:at]
+	if checksum(footer) != binary.LittleEndian.Uint32(t[trailerCRC:]) {
+		return nil, 0, corrupt(int(start), 0, "footer checksum mismatch")
 	}
-	return parseFooter(p, int(offset), epoch)
+	return footer, int(start), nil
 }
 
 func parseFooter(p []byte, offset int, epoch uint64) (Footer, error) {

@@ -57,8 +57,11 @@ func (r Record) Payload() []byte { return r[RecordHeaderSize:] }
 
 // Valid reports whether the checksum holds.
 func (r Record) Valid() bool {
+	return r.checksum() == binary.LittleEndian.Uint32(r[recordCRC:])
+}
+
+func (r Record) checksum() uint32 {
 	crc := checksum(r[recordTime:])
 	crc = extend(crc, r[recordLSN:recordTime])
-	crc = extend(crc, r[recordLength:recordCRC])
-	return crc == binary.LittleEndian.Uint32(r[recordCRC:])
+	return extend(crc, r[recordLength:recordCRC])
 }

@@ -24,6 +24,7 @@ type candidate struct {
 	mapping  *segment.Mapping
 	footer   *segment.Footer
 	scan     *segment.Scan // without footer
+	old      *oldCandidate // an old-generation file; it has neither footer nor scan
 }
 
 // readDir opens every segment of the directory. What it does not know is left alone.
@@ -34,19 +35,21 @@ func (l *Log) readDir() ([]*candidate, error) {
 	}
 	var candidates []*candidate
 	for _, entry := range entries {
-		base, spareNumber, kind := parseName(entry.Name())
-		switch kind {
-		case segmentKind:
-			c, err := openCandidate(l.file(entry.Name()), base, l.cfg.Shard)
+		n, path := parseName(entry.Name()), l.file(entry.Name())
+		switch n.kind {
+		case segmentKind, oldKind:
+			c, err := openFile(path, n, l.cfg.Shard, l.cache.decoder)
 			if c != nil {
 				candidates = append(candidates, c)
 			}
 			if err != nil {
 				return candidates, err
 			}
+		case temporaryFile:
+			l.found.temporary = append(l.found.temporary, path)
 		case spareFile:
-			l.found.spares = append(l.found.spares, l.file(entry.Name()))
-			l.mu.spareNext = max(l.mu.spareNext, spareNumber+1)
+			l.found.spares = append(l.found.spares, path)
+			l.mu.spareNext = max(l.mu.spareNext, n.spare+1)
 		case droppedFile:
 			l.logger.Info("segment set aside by an earlier recovery", "file", entry.Name())
 		case unknownFile:
@@ -63,7 +66,15 @@ func (l *Log) readDir() ([]*candidate, error) {
 // anyShard is for Verify, which is not told one.
 const anyShard = 1<<32 - 1
 
-// openCandidate maps a file and reads its header and footer. It refuses what a newer version or
+// openFile opens a segment or an old-generation file.
+func openFile(path string, n name, shard uint32, decoder *segment.OldDecoder) (*candidate, error) {
+	if n.kind == oldKind {
+		return openOld(path, n, shard, decoder)
+	}
+	return openCandidate(path, n.base, shard)
+}
+
+// openCandidate maps a segment and reads its header and footer. It refuses what a newer version or
 // another shard wrote; damage is only noted.
 func openCandidate(path string, base segment.LSN, shard uint32) (*candidate, error) {
 	file, err := os.Open(path)

@@ -22,6 +22,8 @@ func (l *Log) Close() error {
 
 	l.stopKeeper()
 	l.keeper.Wait()
+	l.relocating.Lock() // held by none for long: the keeper's context has ended
+	defer l.relocating.Unlock()
 	close(l.stopSyncer)
 	l.syncer.Wait()
 

@@ -38,6 +38,10 @@ func (c *Cursor) Next() bool {
 			c.view.Release()
 			c.log.coolOnce() // not left to the cooler, which does not run before Start
 		}
+		if next := c.survivor(); next > c.next {
+			c.next = next
+			continue
+		}
 		err := c.view.Read(c.next, func(r segment.Record) error { c.record = r; return nil })
 		switch {
 		case err == nil:
@@ -52,6 +56,16 @@ func (c *Cursor) Next() bool {
 		}
 	}
 	return false
+}
+
+// survivor is the number of the next record that has not been relocated away, or one that cannot be told from it.
+func (c *Cursor) survivor() segment.LSN {
+	next := c.next
+	if s, err := c.view.at(next); err == nil && s.old != nil {
+		// What cannot be read here, Record will say.
+		_ = s.guarded(func() error { next = s.seek(c.next); return nil })
+	}
+	return next
 }
 
 // Record is the record that Next moved to; it holds until the next call of Next or Close.

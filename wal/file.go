@@ -3,9 +3,6 @@ package wal
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +19,8 @@ type segmentFile struct {
 	size    int64 // of the file
 	mapping *segment.Mapping
 	file    *os.File // for writing; the appender's, then the syncer's, last the keeper's; nil when sealed at Open
+
+	old *oldFile // immutable; nil = a segment, which has what follows
 
 	warm    atomic.Bool // it was read since the cooler came by
 	places  atomic.Pointer[places]
@@ -40,9 +39,9 @@ type places struct {
 
 func (s *segmentFile) lastLSN() segment.LSN { return segment.LSN(s.last.Load()) }
 
-func (s *segmentFile) sealed() bool { return s.places.Load().footer != nil }
+func (s *segmentFile) sealed() bool { return s.old != nil || s.places.Load().footer != nil }
 
-// record returns a record that lies within base and last. The caller holds a lease.
+// record returns a record of a segment that lies within base and last. The caller holds a lease.
 func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
 	var at int64
 	p := s.places.Load()
@@ -112,59 +111,20 @@ type SegmentInfo struct {
 	MinTime time.Time
 	MaxTime time.Time // when its last batch was taken in
 	Sealed  bool
-	Batches int // counted by Verify only
-	Lost    int // records lost to corruption; counted by Verify only
+	Old     bool  // an old-generation file: what is not among its Records is gone
+	Records int   // that an old-generation file holds
+	Bytes   int64 // of them, before compression
+	Batches int   // counted by Verify only
+	Lost    int   // records lost to corruption; counted by Verify only
 }
 
 func (s *segmentFile) info() SegmentInfo {
-	return SegmentInfo{
+	info := SegmentInfo{
 		Path: s.path, Base: s.base, Last: s.lastLSN(), Epoch: s.epoch, Size: s.size, End: s.end.Load(),
 		MinTime: time.UnixMilli(s.minTime.Load()), MaxTime: time.UnixMilli(s.maxTime.Load()), Sealed: s.sealed(),
 	}
-}
-
-// Names of files in the log's directory.
-const (
-	segmentSuffix = ".seg"
-	sparePrefix   = "spare-"
-	droppedMark   = ".seg.dropped-"
-)
-
-func segmentName(base segment.LSN) string { return fmt.Sprintf("%020d%s", uint64(base), segmentSuffix) }
-
-func spareName(n uint64) string { return fmt.Sprintf("%s%d%s", sparePrefix, n, segmentSuffix) }
-
-// droppedName is what a segment beyond the end of the log is called from then on.
-func droppedName(base segment.LSN, epoch uint64) string {
-	return fmt.Sprintf("%020d%s%016x", uint64(base), droppedMark, epoch)
-}
-
-// parseName tells what a file of the directory is.
-func parseName(name string) (base segment.LSN, spare uint64, kind fileKind) {
-	if strings.Contains(name, droppedMark) {
-		return 0, 0, droppedFile
+	if s.old != nil {
+		info.Old, info.Records, info.Bytes = true, s.old.footer.Records(), s.old.footer.RawBytes
 	}
-	stem, isSegment := strings.CutSuffix(name, segmentSuffix)
-	digits, isSpare := strings.CutPrefix(stem, sparePrefix)
-	n, err := strconv.ParseUint(digits, 10, 64)
-	switch {
-	case !isSegment || err != nil:
-		return 0, 0, unknownFile
-	case isSpare && name == spareName(n):
-		return 0, n, spareFile
-	case !isSpare && n > 0 && name == segmentName(segment.LSN(n)):
-		return segment.LSN(n), 0, segmentKind
-	}
-	return 0, 0, unknownFile
+	return info
 }
-
-type fileKind int
-
-const (
-	unknownFile fileKind = iota
-	segmentKind
-	spareFile
-	droppedFile
-)
-
-func (l *Log) file(name string) string { return filepath.Join(l.cfg.Dir, name) }

@@ -39,6 +39,9 @@ func (l *Log) Find(t time.Time) segment.LSN {
 
 // findTime walks the batch headers, a page or less each.
 func (s *segmentFile) findTime(ms int64, last segment.LSN) (segment.LSN, bool) {
+	if s.old != nil {
+		return s.findOldTime(ms)
+	}
 	// The order matters: what lies before an end seen now is fully written.
 	data := s.mapping.Bytes()[:s.end.Load()]
 	for at := segment.HeaderSize; at < len(data); {

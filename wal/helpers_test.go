@@ -61,7 +61,7 @@ func segmentPaths(t testing.TB, dir string) []string {
 	}
 	var paths []string
 	for _, entry := range entries {
-		if _, _, kind := parseName(entry.Name()); kind == segmentKind {
+		if parseName(entry.Name()).kind == segmentKind {
 			paths = append(paths, filepath.Join(dir, entry.Name()))
 		}
 	}

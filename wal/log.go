@@ -21,6 +21,7 @@ type Log struct {
 	logger   *slog.Logger
 	dir      *os.File // locked while the log is open; fsynced for names
 	recovery Recovery
+	cache    *blockCache // of old-generation files
 
 	found found // what Open found for Start to put in order; Start's
 
@@ -61,9 +62,11 @@ type Log struct {
 		err     error
 	}
 
-	retiring   sync.Mutex // one Retire or cooling at a time
-	failure    sync.Once  // one send to failed
-	failed     chan error // to the syncer, which calls OnFailure: its caller may hold any lock then
+	relocating sync.Mutex   // one Relocate at a time; before retiring
+	pace       atomic.Int64 // of relocation, bytes a second
+	retiring   sync.Mutex   // one Retire, cooling or end of Relocate at a time
+	failure    sync.Once    // one send to failed
+	failed     chan error   // to the syncer, which calls OnFailure: its caller may hold any lock then
 	wakeSyncer chan struct{}
 	wakeKeeper chan struct{}
 	wakeCooler chan struct{}
@@ -96,6 +99,10 @@ func Open(cfg Config) (*Log, error) {
 	l.room.L = &l.mu
 	l.mu.sets = map[uint64]struct{}{}
 	l.keeperCtx, l.stopKeeper = context.WithCancel(context.Background())
+	var err error
+	if l.cache, err = newBlockCache(); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
 	dir, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)

@@ -42,7 +42,9 @@ type found struct {
 	empty    *candidate   // the newest, in which nothing was written; nil = none
 	beyond   []*candidate // behind the end of the log
 
-	unreadable []*candidate // in the midst of the log, and lost; with Config.Repair only
+	unreadable []*candidate // in the midst of the log, and lost, with Config.Repair only; or others stand for them
+	superseded []*candidate // an old-generation file stands for them
+	temporary  []string     // old-generation files that were not finished
 
 	spares []string
 }
@@ -62,10 +64,12 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
+	var g generations
 	var end logEnd
 	if err := guarded(mappingsOf(candidates), func() error {
-		scanUnsealed(candidates)
-		end, err = findEnd(candidates)
+		g = tellGenerations(candidates, l.cache.decoder)
+		scanUnsealed(g.kept)
+		end, err = findEnd(g.kept)
 		return err
 	}); err != nil {
 		return err
@@ -74,7 +78,8 @@ func (l *Log) recover() error {
 		return err
 	}
 	l.recovery = end.recovery
-	l.found.empty, l.found.beyond, l.found.unreadable = end.empty, end.beyond, end.unreadable
+	l.found.empty, l.found.beyond, l.found.unreadable = end.empty, end.beyond, append(end.unreadable, g.aside...)
+	l.found.superseded = g.superseded
 	if err := l.adopt(end.kept); err != nil {
 		return err
 	}
@@ -87,7 +92,7 @@ func (l *Log) recover() error {
 // stands behind.
 func scanUnsealed(candidates []*candidate) {
 	for i, c := range candidates {
-		if c.unused || c.footer != nil {
+		if c.unused || c.footer != nil || c.old != nil {
 			continue
 		}
 		cfg := segment.ScanConfig{Epoch: c.header.Epoch, First: c.base}
@@ -105,6 +110,8 @@ func watermark(candidates []*candidate) segment.LSN {
 	synced := segment.LSN(0)
 	for _, c := range candidates {
 		switch {
+		case c.old != nil:
+			synced = max(synced, c.old.last)
 		case c.footer != nil:
 			synced = max(synced, c.footer.Synced, c.footer.Last)
 		case c.scan != nil:
@@ -142,9 +149,15 @@ func findEnd(candidates []*candidate) (logEnd, error) {
 			end.beyond = candidates[i:]
 			break
 		}
-		if c.base > next && candidates[i-1].footer != nil {
+		if _, told := candidates[max(i-1, 0)].lastLSN(); c.base > next && told {
 			// An unsealed segment has told of its missing end itself.
 			end.quarantine(c.path, 0, next, c.base-1, "segment missing before this one")
+		}
+		if c.old != nil && c.unused {
+			next = c.old.last + 1
+			end.quarantine(c.path, 0, c.base, c.old.last, "old-generation file unreadable: "+c.fault.Error())
+			end.unreadable = append(end.unreadable, c)
+			continue
 		}
 		newest := i+1 == len(candidates)
 		if c.unused && !newest && c.base <= synced {
@@ -179,7 +192,10 @@ func (e *logEnd) keep(c *candidate, synced segment.LSN) (next segment.LSN, cut b
 	if c.fault != nil && (c.base <= synced || !c.headless) { // else it had not reached the disk when the power went
 		e.quarantine(c.path, 0, c.base, c.base-1, c.fault.Error())
 	}
-	if c.footer != nil {
+	switch {
+	case c.old != nil:
+		return e.keepOld(c), false
+	case c.footer != nil:
 		return c.footer.Last + 1, false
 	}
 	cut = c.scan.Cut(synced)
@@ -212,6 +228,18 @@ func (l *Log) adopt(kept []*candidate) error {
 		s := &segmentFile{
 			path: c.path, base: c.base, epoch: c.header.Epoch, size: c.size, mapping: c.mapping,
 		}
+		if !c.mapping.Acquire() {
+			panic("wal: mapping lost before its first use")
+		}
+		list = append(list, s)
+		if c.fault != nil {
+			l.found.headers = append(l.found.headers, c)
+		}
+		if c.old != nil {
+			s.adoptOld(&oldFile{footer: c.old.footer, damages: c.old.damages, cache: l.cache})
+			l.mu.timeMs = max(l.mu.timeMs, c.old.footer.MaxTime)
+			continue
+		}
 		footer := c.footer
 		if footer == nil {
 			// The footer that Start will write serves until then from memory.
@@ -222,15 +250,8 @@ func (l *Log) adopt(kept []*candidate) error {
 			footer = &scanned
 			l.found.unsealed = append(l.found.unsealed, c)
 		}
-		if c.fault != nil {
-			l.found.headers = append(l.found.headers, c)
-		}
 		s.adoptFooter(footer)
 		l.mu.timeMs = max(l.mu.timeMs, footer.MaxTime)
-		if !c.mapping.Acquire() {
-			panic("wal: mapping lost before its first use")
-		}
-		list = append(list, s)
 	}
 	l.segments.Store(&list)
 	l.recovery.Segments = len(list)

@@ -41,6 +41,11 @@ func (l *Log) rewriteHeader(c *candidate) error {
 	header := segment.AppendHeader(nil, segment.Header{
 		Shard: l.cfg.Shard, Epoch: c.header.Epoch, Base: c.base, Created: time.Now().UnixMilli(), FileSize: c.size,
 	})
+	if c.old != nil {
+		header = segment.AppendOldHeader(nil, segment.OldHeader{
+			Shard: l.cfg.Shard, Epoch: c.header.Epoch, First: c.base, Last: c.old.last, Created: time.Now().UnixMilli(),
+		})
+	}
 	if err := l.disk.writeFull(file, header, 0); err != nil {
 		return fmt.Errorf("%s: write header anew: %w", c.path, err)
 	}

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -40,24 +41,54 @@ func (l *Log) retirable(list []*segmentFile, floor segment.LSN) bool {
 	return kept >= l.cfg.RetainBytes
 }
 
-// retire renames the file first: until that has worked the segment stays part of the log.
+// retire takes the name away first: until that has worked the file stays part of the log.
 func (l *Log) retire(s *segmentFile) error {
-	l.mu.Lock()
-	number := l.mu.spareNext
-	l.mu.spareNext++
-	l.mu.Unlock()
-	path := l.file(spareName(number))
-	if err := os.Rename(s.path, path); err != nil {
+	path, err := l.unname(s)
+	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	list := l.list()[1:]
 	l.segments.Store(&list)
 	l.mu.Unlock()
+	return l.reuse(s, path)
+}
+
+// discard gives up a file that has left the list; replaced says that another has its name already.
+func (l *Log) discard(s *segmentFile, replaced bool) error {
+	path, err := "", error(nil)
+	if !replaced {
+		path, err = l.unname(s)
+	}
+	return errors.Join(err, l.reuse(s, path))
+}
+
+// unname makes a segment a spare file and returns its path; an old-generation file is deleted, and has none.
+func (l *Log) unname(s *segmentFile) (path string, err error) {
+	if s.old != nil {
+		return "", os.Remove(s.path)
+	}
+	l.mu.Lock()
+	number := l.mu.spareNext
+	l.mu.spareNext++
+	l.mu.Unlock()
+	path = l.file(spareName(number))
+	return path, os.Rename(s.path, path)
+}
+
+// reuse gives the log's lease on a file back that is not in the list any more. What is at path, if anything,
+// becomes a spare or is deleted.
+func (l *Log) reuse(s *segmentFile, path string) error {
 	// Only what no reader can see any more may be overwritten.
 	reuse := s.mapping.ReleaseLast()
 	if !reuse {
 		s.mapping.Release()
+	}
+	if s.old != nil {
+		l.cache.forget(s)
+	}
+	if path == "" {
+		return nil
 	}
 	l.mu.Lock()
 	reuse = reuse && s.size == l.cfg.SegmentSize && len(l.mu.spares)+len(l.mu.recycled) < mostSpares

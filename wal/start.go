@@ -27,6 +27,9 @@ func (l *Log) Start() error {
 	l.mu.recycled = l.found.spares
 	l.mu.Unlock()
 
+	if err := l.removeSuperseded(); err != nil {
+		return l.startFailed(err)
+	}
 	if err := l.setAside(); err != nil {
 		return l.startFailed(err)
 	}
@@ -85,7 +88,7 @@ func (l *Log) setAside() error {
 		files = append([]*candidate{l.found.empty}, files...)
 	}
 	for _, c := range files {
-		aside := l.file(droppedName(c.base, c.header.Epoch))
+		aside := droppedName(c.path, c.header.Epoch)
 		var err error
 		switch {
 		case c.blank() && c.base == next:

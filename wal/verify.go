@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ type Report struct {
 	Records     int
 	Dropped     int64    // bytes behind the end of the log that an unfinished write left; no fault
 	Beyond      []string // files behind the end of the log, which the next start sets aside; no fault
+	Superseded  []string // files that an old-generation file stands for, which the next start removes; no fault
 	Faults      []Fault
 }
 
@@ -49,7 +51,12 @@ func (r Report) Err() error {
 // beside an open log, whose end it then sees as of some moment. The error is for a directory that
 // cannot be read.
 func Verify(dir string) (Report, error) {
-	v := verifier{}
+	decoder, err := segment.NewOldDecoder()
+	if err != nil {
+		return Report{}, err
+	}
+	defer decoder.Close()
+	v := verifier{decoder: decoder}
 	candidates, err := v.open(dir)
 	defer func() {
 		for _, c := range candidates {
@@ -63,8 +70,9 @@ func Verify(dir string) (Report, error) {
 	}
 	var end logEnd
 	err = guarded(mappingsOf(candidates), func() (err error) {
-		scanUnsealed(candidates)
-		end, err = findEnd(candidates)
+		kept := v.generations(candidates)
+		scanUnsealed(kept)
+		end, err = findEnd(kept)
 		return err
 	})
 	if err != nil {
@@ -79,7 +87,11 @@ func Verify(dir string) (Report, error) {
 		v.report.Beyond = append(v.report.Beyond, c.path)
 	}
 	for _, c := range end.kept {
-		if err := guarded(mappingsOf(end.kept), func() error { v.segment(c); return nil }); err != nil {
+		check := v.segment
+		if c.old != nil {
+			check = v.old
+		}
+		if err := guarded(mappingsOf(end.kept), func() error { check(c); return nil }); err != nil {
 			v.fault(c.path, 0, 0, err.Error())
 		}
 	}
@@ -88,6 +100,8 @@ func Verify(dir string) (Report, error) {
 
 // verifier is the state of one Verify.
 type verifier struct {
+	decoder *segment.OldDecoder
+
 	report Report
 	epoch  uint64 // of the segment before
 	timeMs int64  // of the batch before
@@ -113,12 +127,12 @@ func (v *verifier) open(dir string) ([]*candidate, error) {
 	}
 	var candidates []*candidate
 	for _, entry := range entries {
-		base, _, kind := parseName(entry.Name())
-		if kind != segmentKind {
+		n := parseName(entry.Name())
+		if n.kind != segmentKind && n.kind != oldKind {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())
-		c, err := openCandidate(path, base, anyShard)
+		c, err := openFile(path, n, anyShard, v.decoder)
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			continue // retired since the directory was read
@@ -135,6 +149,7 @@ func (v *verifier) open(dir string) ([]*candidate, error) {
 		}
 		candidates = append(candidates, c)
 	}
+	slices.SortFunc(candidates, func(a, b *candidate) int { return cmp.Compare(a.base, b.base) })
 	return candidates, nil
 }
 

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"fmt"
 	"sort"
 
@@ -13,22 +14,58 @@ type View struct {
 	log     *Log
 	current *segmentFile // of the record given last; holds a lease
 	held    []*segmentFile
+
+	block  []byte // of an old-generation file, that the record given last is in
+	blocks int    // that records given since Release keep in memory
 }
+
+// viewBlocks is how many decompressed blocks a view keeps in memory by the records that it gave. Further
+// records are copies: a view that gathers small records from everywhere must not hold on to a block for each.
+const viewBlocks = 8
 
 // NewView returns a view; it costs nothing until it is used.
 func (l *Log) NewView() *View { return &View{log: l} }
 
-// Record returns a record. Errors match ErrGone (removed by retention), ErrNotWritten, or
+// Record returns a record. Errors match ErrGone (removed by retention or relocation), ErrNotWritten, or
 // segment.ErrCorrupt.
 func (v *View) Record(lsn segment.LSN) (segment.Record, error) {
-	s := v.current
-	if s == nil || lsn < s.base || lsn > s.lastLSN() {
-		var err error
-		if s, err = v.enter(lsn); err != nil {
-			return nil, err
-		}
+	s, err := v.at(lsn)
+	if err != nil {
+		return nil, err
+	}
+	if s.old != nil {
+		return v.oldRecord(s, lsn)
 	}
 	return s.record(lsn)
+}
+
+// at returns the file of lsn, on which the view then holds a lease.
+func (v *View) at(lsn segment.LSN) (*segmentFile, error) {
+	if s := v.current; s != nil && lsn >= s.base && lsn <= s.lastLSN() {
+		return s, nil
+	}
+	return v.enter(lsn)
+}
+
+// oldRecord returns a record of an old-generation file.
+func (v *View) oldRecord(s *segmentFile, lsn segment.LSN) (segment.Record, error) {
+	at, raw, err := s.oldBlock(lsn)
+	if err != nil {
+		return nil, err
+	}
+	record, err := s.old.footer.RecordIn(raw, at)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.path, err)
+	}
+	if len(v.block) > 0 && &v.block[0] == &raw[0] {
+		return record, nil
+	}
+	if v.blocks == viewBlocks {
+		return bytes.Clone(record), nil
+	}
+	v.block = raw
+	v.blocks++
+	return record, nil
 }
 
 // Release gives all leases back. Records that the view gave are invalid from then on.
@@ -39,6 +76,7 @@ func (v *View) Release() {
 		v.held[i] = nil
 	}
 	v.held, v.current = v.held[:0], nil
+	v.block, v.blocks = nil, 0
 }
 
 // enter makes the segment of lsn the current one.
