@@ -20,13 +20,20 @@
 //	n        footer: places of all records, route-set records, summary
 //	size-64  trailer: where the footer is, checksums
 //
+// An old-generation file (OldWriter, OldFooter, ScanOld) holds what relocation let survive of a range of records:
+//
+//	0        header, one page: magic, version, features, shard, epoch, first and last record number, checksum
+//	4096     blocks: a header of 72 bytes, then records compressed together
+//	n        footer: places of all blocks and records, summary
+//	size-64  trailer
+//
 // # Why a crash is safe
 //
 // The header is written before anything else and alone in its page. A batch is one write; its header's
 // checksum covers the length and checksum of each of its records, and each record's checksum covers
 // the record, so a batch that was cut short anywhere is told from a whole one. Bytes of a former use
 // carry another epoch, whose low half is random: neither old bytes nor bytes that a client sent pass
-// for a batch. Footer and trailer are written once the data is synced and only save a scan.
+// for a batch. An old-generation file counts only when it is whole, which wal sees to. Footer and trailer are written once the data is synced and only save a scan.
 //
 // # Example
 //

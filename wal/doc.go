@@ -24,6 +24,7 @@
 // # Files
 //
 //	00000000000000000001.seg                   a segment, named by its first record
+//	<first>-<last>.old                         an old-generation file: what relocation let survive of these records
 //	spare-3.seg                                zeroed or used blocks, waiting to become a segment
 //	00000000000000000900.seg.dropped-<epoch>   set aside by a recovery: behind the end of the log
 //
@@ -41,6 +42,11 @@
 // segment by a header write and a rename; a crash in between leaves a spare, or a file without
 // header that recovery takes for never used. A used file becomes a spare by a rename that is on disk
 // before its header is wiped.
+//
+// Relocation writes its file under a name that recovery removes, syncs it, asks whether it may go on, renames it
+// and syncs the directory; only then the files that it replaces go. A crash leaves them, or both, or the new
+// file: Open reads a new file beside old ones to the last record, and takes it if it is sound, else them. A failed
+// write or sync of the unnamed file abandons the relocation and nothing else.
 //
 // Assumptions: fdatasync means it; a file system keeps renames in one directory in order; a failed
 // fdatasync is reported to the descriptor that asks next. A failed write or fdatasync stops the log
