@@ -14,8 +14,9 @@ import (
 
 // logModel is the log as its users see it.
 type logModel struct {
-	bodies []string // of record i+1
-	synced int      // so many must survive anything
+	bodies []string             // of record i+1
+	synced int                  // so many must survive anything
+	gone   map[segment.LSN]bool // by relocation
 }
 
 func (m *logModel) crash(last int) { m.bodies = m.bodies[:last] }
@@ -31,6 +32,7 @@ func TestLogBehavesAsItsModel(t *testing.T) {
 		}
 		m := machine{t: t, rt: rt, root: root, level: level}
 		m.cfg = Config{Dir: m.newDir(), SegmentSize: minSegmentSize, Sync: level, Disk: unsyncedDisk()}
+		m.model.gone = map[segment.LSN]bool{}
 		m.open()
 		defer func() { m.log.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
@@ -38,6 +40,7 @@ func TestLogBehavesAsItsModel(t *testing.T) {
 			"append 2":   m.append,
 			"sync":       m.sync,
 			"retire":     m.retire,
+			"relocate":   m.relocate,
 			"close":      m.reopen,
 			"crash":      m.crash,
 			"lose power": m.losePower,
@@ -133,6 +136,39 @@ func (m *machine) retire(rt *rapid.T) {
 	}
 }
 
+// relocate replaces some of the files that can be.
+func (m *machine) relocate(rt *rapid.T) {
+	m.ensure()
+	m.sync(rt)
+	infos := m.log.Segments()
+	sealed := 0
+	for sealed < len(infos) && infos[sealed].Sealed {
+		sealed++
+	}
+	if sealed == 0 {
+		return
+	}
+	i := rapid.IntRange(0, sealed-1).Draw(rt, "from")
+	j := rapid.IntRange(i, sealed-1).Draw(rt, "to")
+	n := segment.LSN(rapid.IntRange(1, 5).Draw(rt, "keep every"))
+	done, err := m.log.Relocate(m.t.Context(), infos[i].Base, infos[j].Last, every(n), func() error { return nil })
+	if err != nil {
+		rt.Fatal(err)
+	}
+	left := 0
+	for lsn := infos[i].Base; lsn <= infos[j].Last; lsn++ {
+		if lsn%n != 0 {
+			m.model.gone[lsn] = true
+		}
+		if !m.model.gone[lsn] {
+			left++
+		}
+	}
+	if done.Survivors != left || done.Files != j-i+1 {
+		rt.Fatalf("relocated %+v, model has %d survivors in %d files", done, left, j-i+1)
+	}
+}
+
 func (m *machine) reopen(rt *rapid.T) {
 	started := m.log.mu.active != nil
 	if err := m.log.Close(); err != nil {
@@ -205,11 +241,17 @@ func (m *machine) check(rt *rapid.T) {
 	next := m.log.First()
 	c := m.log.Cursor(next)
 	defer c.Close()
-	for ; c.Next(); next++ {
+	skip := func() {
+		for m.model.gone[next] {
+			next++
+		}
+	}
+	for skip(); c.Next(); skip() {
 		p, err := c.Record().Publish()
 		if err != nil || c.Record().LSN() != next || string(p.Body) != m.model.bodies[next-1] {
 			rt.Fatalf("record %d: %v", next, err)
 		}
+		next++
 	}
 	if c.Err() != nil || int(next) != len(m.model.bodies)+1 {
 		rt.Fatalf("cursor ended before %d of %d: %v", next, len(m.model.bodies), c.Err())

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -443,5 +445,69 @@ func TestTheBlockCacheIsBounded(t *testing.T) {
 	if c.mu.bytes != 0 || len(c.mu.blocks) != 0 {
 		t.Errorf("%d bytes of a file that is gone", c.mu.bytes)
 	}
+	closeLog(t, l)
+}
+
+// TestReadersAndRelocationAtOnce has views and a cursor read while what they read is relocated, over and over, and
+// its files are used again.
+func TestReadersAndRelocationAtOnce(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir()})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var readers sync.WaitGroup
+	for seed := range uint64(3) {
+		readers.Go(func() {
+			chance := rand.New(rand.NewPCG(seed, 7))
+			v := l.NewView()
+			for ctx.Err() == nil {
+				for range 20 {
+					last := l.Last()
+					if last == 0 {
+						continue
+					}
+					lsn := 1 + segment.LSN(chance.Uint64N(uint64(last)))
+					r, err := v.Record(lsn)
+					if err != nil {
+						if !errors.Is(err, ErrGone) || lsn%60 == 0 {
+							t.Errorf("record %d: %v", lsn, err)
+						}
+						continue
+					}
+					if p, err := r.Publish(); err != nil || r.LSN() != lsn || !strings.HasPrefix(string(p.Body), fmt.Sprintf("%06d ", lsn-1)) {
+						t.Errorf("record %d is another: %v", lsn, err)
+					}
+				}
+				v.Release()
+			}
+		})
+	}
+	readers.Go(func() {
+		for ctx.Err() == nil {
+			c := l.Cursor(1)
+			next := segment.LSN(60)
+			for c.Next() && ctx.Err() == nil {
+				if lsn := c.Record().LSN(); lsn > next {
+					t.Errorf("record %d was passed over", next)
+				} else if lsn == next {
+					next += 60
+				}
+			}
+			if c.Err() != nil {
+				t.Error(c.Err())
+			}
+			c.Close()
+		}
+	})
+	number := 0
+	for round := range 6 {
+		for len(l.Segments()) < 5 {
+			appendBodies(t, l, fmt.Sprintf("%06d %s", number, strings.Repeat("x", 1000)))
+			number++
+		}
+		awaitSealed(t, l, 4)
+		relocate(t, l, 0, 2, every([]segment.LSN{2, 3, 4, 5, 6, 10}[round]))
+	}
+	cancel()
+	readers.Wait()
 	closeLog(t, l)
 }
