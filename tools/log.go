@@ -53,6 +53,15 @@ func verify(data string, out, errOut io.Writer) int {
 	for _, fault := range report.Faults {
 		fmt.Fprintln(out, fault)
 	}
+	for _, info := range report.Segments {
+		if info.Old {
+			fmt.Fprintf(out, "%s: old generation, %d of records %d to %d, %d bytes of %d\n",
+				info.Path, info.Records, info.Base, info.Last, info.Size, info.Bytes)
+		}
+	}
+	for _, path := range report.Superseded {
+		fmt.Fprintf(out, "%s: superseded, the next start removes it\n", path)
+	}
 	fmt.Fprintf(out, "%d segments, %d records, %d faults\n", len(report.Segments), report.Records, len(report.Faults))
 	if len(report.Faults) > 0 {
 		return 1
