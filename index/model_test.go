@@ -548,6 +548,9 @@ func TestQueuesBehaveLikeTheModel(t *testing.T) {
 			"cleanRestart": m.CleanRestart,
 			"crash":        m.Crash,
 			"recover":      m.Recover,
+			"live":         m.Live,
+			"liveIn":       m.LiveIn,
+			"spread":       m.Spread,
 		})
 		for _, err := range m.store.Check() {
 			t.Error(err)
