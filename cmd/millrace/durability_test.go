@@ -197,16 +197,17 @@ func TestSettledMessagesStayAwayAfterACleanStop(t *testing.T) {
 	}
 }
 
-// Consumed segments go, what is left in the others stays: a queue that is
-// worked off while it fills does not keep the log.
+// What is consumed goes, what is left stays: neither a queue that is worked off while it fills nor one that
+// nobody reads keeps the log.
 func TestLogOfConsumedMessagesIsGivenBack(t *testing.T) {
 	t.Parallel()
 	needsProcess(t)
 	const rounds, perRound, size = 30, 16, 64 << 10 // 30 MiB through segments of 1 MiB
-	b := startBroker(t, t.TempDir(), "--checkpoint-every", "100ms")
+	b := startBroker(t, t.TempDir(), "--checkpoint-every", "100ms", "--retain-bytes", "0")
 	c := b.connect(t)
 	q, slow := c.declare("fast", queueSpec{durable: true}), c.declare("slow", queueSpec{durable: true})
 	c.confirmMode()
+	c.sendConfirmed("", slow, persistent("first"))
 	consumer := c.consumer(q, consumerSpec{})
 	for range rounds {
 		for range perRound {
@@ -214,11 +215,11 @@ func TestLogOfConsumedMessagesIsGivenBack(t *testing.T) {
 			c.must(consumer.next().Ack(false))
 		}
 	}
-	c.sendConfirmed("", slow, persistent("kept"))
+	c.sendConfirmed("", slow, persistent("last"))
 	eventually(t, "few segments", func() bool { return logBytes(t, b.Dir) <= 16<<20 })
 	c = b.restart(t).connect(t)
 	c.wantReady(q, 0)
-	c.wantBodies(slow, "kept")
+	c.wantBodies(slow, "first", "last")
 }
 
 // logBytes is the size of the log's files.

@@ -25,9 +25,10 @@ type Config struct {
 	Data string
 	// Sync is what a confirm stands for.
 	Sync wal.Level
-	// SegmentSize is the size of the log's files in bytes; 0 is the log's default.
+	// SegmentSize is the size of the log's files in bytes: 64 MiB by default.
 	SegmentSize int64
-	// RetainBytes and RetainTime keep consumed history; 0 keeps none beyond what is needed.
+	// RetainBytes and RetainTime keep the end of the log whole, with what has been consumed, as far as the disk
+	// has room; 0 keeps nothing beyond what is needed.
 	RetainBytes int64
 	RetainTime  time.Duration
 	// CheckpointEvery and CheckpointBytes limit what a restart replays: 5 s and 256 MiB of log by default.
@@ -57,6 +58,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.SegmentSize == 0 {
+		c.SegmentSize = 64 << 20
+	}
 	if c.CheckpointEvery == 0 {
 		c.CheckpointEvery = 5 * time.Second
 	}
@@ -71,6 +75,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ConsumerTimeout == 0 {
 		c.ConsumerTimeout = 30 * time.Minute
+	}
+	if c.Alarms.Sources.Free == nil {
+		c.Alarms.Sources.Free = wal.Free
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -97,6 +104,7 @@ type Broker struct {
 	confirms    confirmer
 	journal     *journalWriter
 	checkpoints *checkpointer
+	relocator   *relocator
 	undertaker  *undertaker
 	retimer     *retimer
 	clock       *clock
@@ -160,6 +168,7 @@ func Open(cfg Config) (*Broker, error) {
 	b.presence.init()
 	b.journal = newJournalWriter(b)
 	b.checkpoints = newCheckpointer(b)
+	b.relocator = newRelocator(b)
 	b.undertaker = newUndertaker(b)
 	b.retimer = newRetimer(b)
 	b.clock = newClock(b)
@@ -172,6 +181,7 @@ func Open(cfg Config) (*Broker, error) {
 	b.recovery.Duration = time.Since(start)
 	go b.journal.run(b.stop)
 	go b.checkpoints.run(b.stop)
+	go b.relocator.run(b.stop)
 	go b.undertaker.run(b.stop)
 	go b.retimer.run(b.stop)
 	go b.clock.run(b.stop)
@@ -186,8 +196,7 @@ func (b *Broker) open() error {
 	}
 	log, err := wal.Open(wal.Config{
 		Dir: filepath.Join(b.cfg.Data, "log"), SegmentSize: b.cfg.SegmentSize, Sync: b.cfg.Sync,
-		RetainBytes: b.cfg.RetainBytes, RetainTime: b.cfg.RetainTime, Repair: b.cfg.Repair,
-		KeepFree: b.cfg.Alarms.DiskFree, Disk: b.cfg.Disk,
+		Repair: b.cfg.Repair, KeepFree: b.cfg.Alarms.DiskFree, Disk: b.cfg.Disk,
 		Catalogue: b.appendCatalogue, OnSynced: b.confirms.synced, OnFailure: b.logFailed, Logger: b.logger,
 	})
 	if err != nil {
@@ -238,6 +247,7 @@ func (b *Broker) Close() error {
 	b.Stop()
 	<-b.journal.done
 	<-b.checkpoints.done
+	<-b.relocator.done
 	<-b.undertaker.done
 	<-b.retimer.done
 	<-b.clock.done

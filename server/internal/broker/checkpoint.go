@@ -71,6 +71,8 @@ func (c *checkpointer) run(stop <-chan struct{}) {
 		if err := c.write(); err != nil {
 			c.broker.condemnIndex(err)
 			c.broker.logger.Error("checkpoint not written; a restart will replay more of the log", "error", err)
+		} else {
+			c.broker.relocator.wake()
 		}
 		written, at = time.Now(), c.broker.log.Written()
 	}
@@ -104,7 +106,8 @@ func (c *checkpointer) write() error {
 		return err
 	}
 	c.last = mark
-	if err := b.log.Retire(floor); err != nil && !errors.Is(err, wal.ErrStopped) {
+	history, _ := b.history(b.logFiles())
+	if err := b.log.Retire(min(floor, history)); err != nil && !errors.Is(err, wal.ErrStopped) {
 		b.logger.Warn("log files not recycled", "error", err)
 	}
 	return nil

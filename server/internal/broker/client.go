@@ -91,8 +91,8 @@ type Client struct {
 
 // handed is a hand-over of deliveries to a connection.
 type handed struct {
-	messages int
-	floor    segment.LSN // the lowest of them
+	messages       int
+	floor, ceiling segment.LSN // the lowest and the highest of them
 }
 
 func newClient(vh *VHost, user *User, sink Sink) *Client {
@@ -166,6 +166,18 @@ func (c *Client) floor() segment.LSN {
 	return lowest
 }
 
+// appendHanded adds what of a range of the log the connection may still have to send.
+func (c *Client) appendHanded(dst []segment.Range, from, to segment.LSN) []segment.Range {
+	c.outlet.Lock()
+	defer c.outlet.Unlock()
+	for _, h := range c.outlet.handed {
+		if h.floor <= to && h.ceiling >= from {
+			dst = append(dst, segment.Range{From: max(h.floor, from), To: min(h.ceiling, to)})
+		}
+	}
+	return dst
+}
+
 func (c *Client) hasRoom() bool {
 	return c.outlet.bytes.Load()+c.pendingBytes < maxOutletBytes &&
 		c.outlet.messages.Load()+int64(len(c.pending)) < maxOutletMessages
@@ -183,12 +195,12 @@ func (c *Client) Deliver(d queue.Delivery) {
 // passOn hands the gathered deliveries to the connection. Called under the state lock, which keeps the
 // deliveries of one connection in the order of their tags.
 func (c *Client) passOn() {
-	floor := c.pending[0].LSN
+	floor, ceiling := c.pending[0].LSN, c.pending[0].LSN
 	for i := range c.pending {
-		floor = min(floor, c.pending[i].LSN)
+		floor, ceiling = min(floor, c.pending[i].LSN), max(ceiling, c.pending[i].LSN)
 	}
 	c.outlet.Lock()
-	c.outlet.handed = append(c.outlet.handed, handed{len(c.pending), floor})
+	c.outlet.handed = append(c.outlet.handed, handed{len(c.pending), floor, ceiling})
 	c.outlet.Unlock()
 	c.outlet.bytes.Add(c.pendingBytes) // before the connection can say that it has sent them
 	c.outlet.messages.Add(int64(len(c.pending)))

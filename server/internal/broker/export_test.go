@@ -1,9 +1,12 @@
 package broker
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/wal"
 )
 
 // Synced is the log's watermark.
@@ -55,3 +58,12 @@ func (b *Broker) Held(vhost string) (n int) {
 
 // CondemnIndex says that the index was found to be damaged.
 func (b *Broker) CondemnIndex(err error) { b.condemnIndex(err) }
+
+// Sealed reports whether all of the log's files but the newest are sealed.
+func (b *Broker) Sealed() bool {
+	files := b.log.Segments()
+	return !slices.ContainsFunc(files[:len(files)-1], func(s wal.SegmentInfo) bool { return !s.Sealed })
+}
+
+// Relocate makes one pass of the relocator.
+func (b *Broker) Relocate() error { return b.relocator.relocate(context.Background()) }

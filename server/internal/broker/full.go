@@ -16,9 +16,6 @@ import (
 func newAlarms(cfg Config) *alarm.Watch {
 	c := cfg.Alarms
 	c.Folder, c.Logger = filepath.Join(cfg.Data, "log"), cfg.Logger
-	if c.Sources.Free == nil {
-		c.Sources.Free = wal.Free
-	}
 	return alarm.New(c)
 }
 

@@ -60,8 +60,8 @@ func (w *journalWriter) nextWrite() <-chan struct{} {
 
 func (w *journalWriter) wake() { signal(w.kick) }
 
-// await returns when everything that was noted before has been written, or after the patience.
-func (w *journalWriter) await(patience time.Duration) {
+// await returns when everything that was noted before has been written, or with false after the patience.
+func (w *journalWriter) await(patience time.Duration) bool {
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	for range 2 { // a write that is under way may have begun before
@@ -70,11 +70,12 @@ func (w *journalWriter) await(patience time.Duration) {
 		select {
 		case <-written:
 		case <-w.done:
-			return
+			return false
 		case <-timeout.C:
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // err is why nothing is written any more, nil while it is.
