@@ -113,25 +113,10 @@ func (c *checkpointer) write() error {
 	return nil
 }
 
-// copyQueues copies what changed in the queues of the host, a few at a time so that nobody waits long,
-// and returns the lowest record that one of them still needs.
+// copyQueues copies what changed in the queues of the host and returns the lowest record that one of them still needs.
 func (vh *VHost) copyQueues(ck *index.Checkpoint) segment.LSN {
-	const atOnce = 64
 	floor := ^segment.LSN(0)
-	vh.state.Lock()
-	ids := make([]segment.QueueID, 0, len(vh.state.byID))
-	for id := range vh.state.byID {
-		ids = append(ids, id)
-	}
-	for i, id := range ids {
-		if i%atOnce == atOnce-1 {
-			vh.state.Unlock()
-			vh.state.Lock()
-		}
-		q := vh.state.byID[id]
-		if q == nil {
-			continue
-		}
+	for q := range vh.queuesInTurn {
 		if err := q.Err(); err != nil {
 			vh.broker.logger.Error("queue cannot read its index", "queue", q.Name, "vhost", vh.Name, "error", err)
 			vh.broker.condemnIndex(err)
@@ -143,7 +128,6 @@ func (vh *VHost) copyQueues(ck *index.Checkpoint) segment.LSN {
 			ck.Queue(level)
 		}
 	}
-	vh.state.Unlock()
 	vh.clients.Lock()
 	defer vh.clients.Unlock()
 	for c := range vh.clients.open {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -183,25 +181,16 @@ const overhead = 96
 
 // weigh estimates how much of each file is needed.
 func (r *relocator) weigh(files []logFile) {
-	const atOnce = 64
 	ends, shares := make([]segment.LSN, len(files)), make([]index.Share, len(files))
 	for i := range files {
 		ends[i] = files[i].last
 	}
 	for _, vh := range r.broker.hosts() {
-		vh.state.Lock()
-		for i, id := range slices.Collect(maps.Keys(vh.state.byID)) {
-			if i%atOnce == atOnce-1 {
-				vh.state.Unlock()
-				vh.state.Lock()
-			}
-			if q := vh.state.byID[id]; q != nil {
-				for level := range q.Levels() {
-					level.Spread(ends, shares)
-				}
+		for q := range vh.queuesInTurn {
+			for level := range q.Levels() {
+				level.Spread(ends, shares)
 			}
 		}
-		vh.state.Unlock()
 	}
 	disk, all := int64(0), int64(0)
 	known := make(map[segment.LSN]relocated)

@@ -88,26 +88,12 @@ func (b *Broker) gather(from, to segment.LSN) (*survivors, error) {
 	return s, nil
 }
 
-// gatherQueues asks the queues of a host, a few idle ones or one chunk at a time so that nobody waits long.
+// gatherQueues asks the queues of a host, one chunk for each hold of the state lock so that nobody waits long.
 func (s *survivors) gatherQueues(vh *VHost) error {
-	const atOnce = 64
 	var lsns []segment.LSN
 	var levels []*index.Queue
-	vh.state.Lock()
-	defer vh.state.Unlock()
-	ids := make([]segment.QueueID, 0, len(vh.state.byID))
-	for id := range vh.state.byID {
-		ids = append(ids, id)
-	}
-	for i, id := range ids {
-		if i%atOnce == atOnce-1 {
-			vh.state.Unlock()
-			vh.state.Lock()
-		}
-		q := vh.state.byID[id]
-		if q == nil {
-			continue
-		}
+	for q := range vh.queuesInTurn {
+		id := q.ID
 		s.queues[id] = nil
 		levels = slices.AppendSeq(levels[:0], q.Levels())
 		for _, level := range levels {

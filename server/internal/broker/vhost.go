@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +67,24 @@ func newVHost(b *Broker, id uint32, name string) *VHost {
 func (vh *VHost) count() {
 	vh.exchanges.Store(int64(vh.topology.router.CountExchanges()))
 	vh.queues.Store(int64(vh.topology.router.CountQueues()))
+}
+
+// queuesInTurn yields the queues that there are, those of exchanges among them, with the state lock held. It
+// lets go of the lock now and then, so that nobody waits long for it; so may the caller, and must then have it
+// again when it goes on. A queue that is deleted meanwhile is not yielded.
+func (vh *VHost) queuesInTurn(yield func(*queue.Queue) bool) {
+	const atOnce = 64
+	vh.state.Lock()
+	defer vh.state.Unlock()
+	for i, id := range slices.Collect(maps.Keys(vh.state.byID)) {
+		if i%atOnce == atOnce-1 {
+			vh.state.Unlock()
+			vh.state.Lock()
+		}
+		if q := vh.state.byID[id]; q != nil && !yield(q) {
+			return
+		}
+	}
 }
 
 // unlockState makes the deliveries that have become possible, passes them to the connections, and lets
