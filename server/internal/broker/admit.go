@@ -67,41 +67,56 @@ func (s *staging) admitted(vh *VHost, r *route) (open *route, complete bool) {
 	}
 	vh.state.Lock()
 	open = r.without(vh, func(q *queue.Queue) bool {
-		messages, bytes := s.waiting(q)
-		return q.Full(messages, bytes)
+		waiting := s.waiting(q)
+		return q.Full(waiting.messages, waiting.bytes)
 	})
 	vh.state.Unlock()
 	return open, open == r
 }
 
-// waiting counts what is staged for a queue.
-func (s *staging) waiting(q *queue.Queue) (messages int, bytes int64) {
-	for i := range s.publishes {
-		for _, to := range s.publishes[i].queues {
-			if to == q {
-				messages++
-				bytes += int64(s.publishes[i].message.Size)
-			}
+// load is messages on their way to a queue.
+type load struct {
+	messages int
+	bytes    int64
+}
+
+type loads map[*queue.Queue]load
+
+func (l loads) add(q *queue.Queue, size uint32) {
+	have := l[q]
+	l[q] = load{have.messages + 1, have.bytes + int64(size)}
+}
+
+// waiting counts what is staged for a queue. Each message is counted once, when somebody asks: few batches have
+// a queue that refuses.
+func (s *staging) waiting(q *queue.Queue) load {
+	if s.loads == nil {
+		s.loads = make(loads)
+	}
+	for ; s.counted < len(s.publishes); s.counted++ {
+		p := &s.publishes[s.counted]
+		for _, to := range p.queues {
+			s.loads.add(to, p.message.Size)
 		}
 	}
-	return messages, bytes
+	return s.loads[q]
 }
 
 // refused reports whether a full queue takes one of the staged messages no more.
 func (s *staging) refused(vh *VHost) bool {
 	vh.state.Lock()
 	defer vh.state.Unlock()
-	messages, bytes := make(map[*queue.Queue]int), make(map[*queue.Queue]int64)
+	before := make(loads)
 	for i := range s.publishes {
-		for _, q := range s.publishes[i].queues {
+		p := &s.publishes[i]
+		for _, q := range p.queues {
 			if !q.Rejects() {
 				continue
 			}
-			if q.Full(messages[q], bytes[q]) {
+			if have := before[q]; q.Full(have.messages, have.bytes) {
 				return true
 			}
-			messages[q]++
-			bytes[q] += int64(s.publishes[i].message.Size)
+			before.add(q, p.message.Size)
 		}
 	}
 	return false

@@ -130,6 +130,9 @@ func (c *Client) Full() bool { return c.staging.batch.Len() > maxBatchBytes }
 type staging struct {
 	batch     segment.Batch
 	publishes []stagedPublish // one for each of the batch's first records
+
+	loads   loads // of the first publishes, if somebody asked for them: see waiting
+	counted int   // so many
 }
 
 // stage adds a message and reports whether it is transient: no restart would bring it back, so nobody
@@ -178,6 +181,8 @@ func (s *staging) reset() {
 	s.batch.Reset()
 	clear(s.publishes)
 	s.publishes = s.publishes[:0]
+	clear(s.loads)
+	s.counted = 0
 	if cap(s.publishes) > keepPublishes {
 		s.publishes = nil // a large transaction's
 	}
