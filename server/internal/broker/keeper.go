@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/millrace-mq/millrace/router"
@@ -27,7 +26,7 @@ func (vh *VHost) missingKeepersLocked() []*change {
 	var missing []*change
 	for x := range vh.topology.router.Exchanges() {
 		for _, c := range keeperChanges(&x) {
-			if vh.keeper(x.Name, c.keeps) == nil {
+			if vh.topology.keepers[keeperKey{x.Name, c.keeps}] == nil {
 				missing = append(missing, c)
 			}
 		}
@@ -35,21 +34,11 @@ func (vh *VHost) missingKeepersLocked() []*change {
 	return missing
 }
 
-// keeper finds an exchange's own queue for a purpose, nil if it has none.
-func (vh *VHost) keeper(exchange, keeps string) *queue.Queue {
-	for _, purpose := range []queue.Keeping{queue.ForLater, queue.ForHistory} {
-		if purpose.String() == keeps {
-			return vh.topology.keepers[keeperKey{exchange, purpose}]
-		}
-	}
-	return nil
-}
-
 // keeperChanges are the declarations of the queues that a new exchange needs.
 func keeperChanges(x *router.Exchange) []*change {
 	var changes []*change
 	keeper := func(purpose queue.Keeping) {
-		changes = append(changes, &change{op: declareKeeper, keeps: purpose.String(), queue: queue.Declaration{Name: x.Name}})
+		changes = append(changes, &change{op: declareKeeper, keeps: purpose, queue: queue.Declaration{Name: x.Name}})
 	}
 	if x.Type == router.DelayedMessage || x.Delays {
 		keeper(queue.ForLater)
@@ -65,16 +54,10 @@ func (vh *VHost) applyDeclareKeeper(c *change, lsn segment.LSN) error {
 	if !ok {
 		return router.NoExchange{Name: c.queue.Name}
 	}
-	rules, key := queue.NoRules, keeperKey{exchange: x.Name}
-	switch c.keeps {
-	case queue.ForLater.String():
-		rules.Keeps = queue.ForLater
-	case queue.ForHistory.String():
-		rules.Keeps, rules.MaxLength = queue.ForHistory, int64(x.History())
-	default:
-		return fmt.Errorf("exchange %q keeps messages for %q; a newer millrace wrote that", x.Name, c.keeps)
+	rules, key := queue.NoRules, keeperKey{x.Name, c.keeps}
+	if rules.Keeps = c.keeps; rules.Keeps == queue.ForHistory {
+		rules.MaxLength = int64(x.History())
 	}
-	key.purpose = rules.Keeps
 	d := queue.Declaration{ID: c.queue.ID, Name: x.Name, Durable: x.Durable}
 	if d.ID == 0 {
 		d.ID = segment.QueueID(lsn)

@@ -26,7 +26,7 @@ type change struct {
 	queue    queue.Declaration
 	binding  router.Binding
 	policy   policy.Policy
-	keeps    string // what an exchange's own queue, named as the exchange, keeps messages for
+	keeps    queue.Keeping // what an exchange's own queue, named as the exchange, is for
 	// horizon is the queue's (see package queue); in a catalogue only, for its own record may be gone.
 	horizon segment.LSN
 	// untimed: the queue has deadlines of an earlier TTL (see package queue); in a catalogue only.
@@ -83,7 +83,7 @@ func (c *change) encode() []byte {
 		}
 	case declareKeeper:
 		t["exchange"] = c.queue.Name
-		t["keeps"] = c.keeps
+		t["keeps"] = c.keeps.String()
 		if c.queue.ID != 0 {
 			t["id"] = int64(c.queue.ID)
 		}
@@ -144,7 +144,11 @@ func decodeChange(t amqp.Table) (c change, err error) {
 			c.untimed, _ = t["untimed"].(bool)
 		}
 	case declareKeeper:
-		c.queue.Name, c.keeps = f.text("exchange"), f.text("keeps")
+		c.queue.Name = f.text("exchange")
+		purpose, ok := f.text("keeps"), false
+		if c.keeps, ok = queue.ParseKeeping(purpose); !ok && f.err == nil {
+			f.err = fmt.Errorf("exchange %q keeps messages for %q; a newer millrace wrote that", c.queue.Name, purpose)
+		}
 		if _, ok := t["id"]; ok {
 			c.queue.ID = segment.QueueID(f.number("id"))
 		}
@@ -228,7 +232,7 @@ func (b *Broker) catalogue(yield func(payload []byte)) {
 			}
 		}
 		for key, q := range vh.topology.keepers {
-			put(change{op: declareKeeper, vhost: vh.ID, keeps: key.purpose.String(), queue: q.Declaration})
+			put(change{op: declareKeeper, vhost: vh.ID, keeps: key.purpose, queue: q.Declaration})
 		}
 		for _, q := range vh.topology.router.Queues() {
 			put(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration, horizon: q.LoggedHorizon(), untimed: q.Untimed()})

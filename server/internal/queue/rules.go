@@ -56,7 +56,7 @@ var NoRules = Rules{TTL: -1, MaxLength: -1, MaxBytes: -1, DeliveryLimit: -1}
 
 func (r *Rules) limited() bool { return !r.Rejects && (r.MaxLength >= 0 || r.MaxBytes >= 0) }
 
-// String returns the purpose as the log names it.
+// String returns the purpose as the log names it; ParseKeeping reads it.
 func (k Keeping) String() string {
 	switch k {
 	case ForLater:
@@ -65,6 +65,16 @@ func (k Keeping) String() string {
 		return "history"
 	}
 	return "consumers"
+}
+
+// ParseKeeping reads the purpose of an exchange's own queue; false for any other text.
+func ParseKeeping(text string) (Keeping, bool) {
+	for _, k := range []Keeping{ForLater, ForHistory} {
+		if k.String() == text {
+			return k, true
+		}
+	}
+	return ForConsumers, false
 }
 
 // Cause is why a message died (DLX-01).
