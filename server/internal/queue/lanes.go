@@ -94,35 +94,16 @@ func (l *lanes) each(yield func(*lane) bool) {
 	}
 }
 
-func (l *lanes) ready() int {
-	if l.more == nil {
-		return l.base.Ready()
-	}
-	n := 0
-	for _, lane := range l.more.order {
-		n += lane.Ready()
-	}
-	return n
-}
+func (l *lanes) ready() int        { return sum(l, (*index.Queue).Ready) }
+func (l *lanes) inFlight() int     { return sum(l, (*index.Queue).InFlight) }
+func (l *lanes) readyBytes() int64 { return sum(l, (*index.Queue).ReadyBytes) }
 
-func (l *lanes) inFlight() int {
+func sum[T int | int64](l *lanes, of func(*index.Queue) T) (n T) {
 	if l.more == nil {
-		return l.base.InFlight()
+		return of(l.base.Queue)
 	}
-	n := 0
 	for _, lane := range l.more.order {
-		n += lane.InFlight()
-	}
-	return n
-}
-
-func (l *lanes) readyBytes() int64 {
-	if l.more == nil {
-		return l.base.ReadyBytes()
-	}
-	n := int64(0)
-	for _, lane := range l.more.order {
-		n += lane.ReadyBytes()
+		n += of(lane.Queue)
 	}
 	return n
 }

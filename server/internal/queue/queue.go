@@ -173,7 +173,11 @@ func (q *Queue) Take(ch *Channel, noAck bool, now int64) (bool, error) {
 		return false, ErrSingleActive
 	}
 	q.Use(now)
-	l, e, err := q.next(now)
+	l, err := q.front()
+	if l == nil {
+		return false, err
+	}
+	l, e, err := q.next(l, now)
 	if l == nil {
 		return false, err
 	}
@@ -255,19 +259,16 @@ func (q *Queue) deliver(now int64) {
 // handOut reports whether it waits for the horizon to rise: a consumer may then be able to take more.
 func (q *Queue) handOut(now int64) (waits bool) {
 	for q.consumers > 0 {
-		l := q.lanes.first()
+		l, err := q.front() // before a consumer's turn is taken
 		if l == nil {
-			return false
-		}
-		if !q.admits(l) {
-			return true // before a consumer's turn is taken
+			return err == ErrBehindHorizon
 		}
 		c := q.pick()
 		if c == nil {
 			q.stalled = true
 			return false
 		}
-		l, e, err := q.next(now)
+		l, e, err := q.next(l, now)
 		if l == nil {
 			return err == ErrBehindHorizon
 		}
@@ -277,17 +278,10 @@ func (q *Queue) handOut(now int64) (waits bool) {
 	return false
 }
 
-// next takes the next message that may be handed out, and its lane; those whose time is over are given up
-// (TTL-03). Without one the lane is nil.
-func (q *Queue) next(now int64) (*lane, index.Entry, error) {
+// next takes the next message that may be handed out, of the lane that front gave, and returns its lane; those
+// whose time is over are given up (TTL-03). Without one the lane is nil.
+func (q *Queue) next(l *lane, now int64) (*lane, index.Entry, error) {
 	for {
-		l := q.lanes.first()
-		if l == nil {
-			return nil, index.Entry{}, nil
-		}
-		if !q.admits(l) { // asked for each: another may have been given up before it
-			return nil, index.Entry{}, ErrBehindHorizon
-		}
 		e, ok := l.Next()
 		switch {
 		case !ok:
@@ -299,7 +293,20 @@ func (q *Queue) next(now int64) (*lane, index.Entry, error) {
 		default:
 			return l, e, nil
 		}
+		var err error
+		if l, err = q.front(); l == nil { // asked for each: another has been given up before it
+			return nil, index.Entry{}, err
+		}
 	}
+}
+
+// front returns the lane of the next message, nil if there is none, or none that may be handed out yet.
+func (q *Queue) front() (*lane, error) {
+	l := q.lanes.first()
+	if l != nil && !q.admits(l) {
+		return nil, ErrBehindHorizon
+	}
+	return l, nil
 }
 
 func delivery(ch *Channel, c *Consumer, tag Tag, e *index.Entry) Delivery {
