@@ -92,7 +92,7 @@ func TestDocumentedOffsetsAreTheCodes(t *testing.T) {
 		{"Old header", headerShard, "u32 | shard |"},
 		{"Old header", headerRequired, "u64 | required feature bits |"},
 		{"Old header", headerOptional, "u64 | optional feature bits |"},
-		{"Old header", oldEpoch, "u64 | epoch"},
+		{"Old header", headerEpoch, "u64 | epoch"},
 		{"Old header", oldFirst, "u64 | first record's number |"},
 		{"Old header", oldLast, "u64 | last record's number |"},
 		{"Old header", oldCreated, "i64 | time of creation |"},

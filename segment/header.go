@@ -1,36 +1,19 @@
 package segment
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "encoding/binary"
 
 // Version is the format version this package writes; it reads every version up to it.
 const Version = 1
 
-// HeaderSize is the length of the segment header: a page of its own, so that a torn first batch
-// cannot damage it.
-const HeaderSize = 4096
-
-// Layout of the segment header. The places of magic, version, length and checksum hold for every
-// future version, so that any build can tell "newer" from "damaged".
+// Layout of the segment header behind its prelude.
 const (
-	headerMagic    = "MILLRACE"
-	headerVersion  = 8  // u32
-	headerLength   = 12 // u32
-	headerCRC      = 16 // u32 over all the header but itself
-	headerShard    = 20 // u32
-	headerRequired = 24 // u64
-	headerOptional = 32 // u64
-	headerEpoch    = 40 // u64
 	headerBase     = 48 // u64
 	headerCreated  = 56 // i64 ms
 	headerFileSize = 64 // u64
-	headerMax      = 1 << 20
 )
 
-// knownRequired holds the required feature bits that this build understands.
-const knownRequired uint64 = 0
+// segmentHeader is what is special about a segment's header; constant after start.
+var segmentHeader = headerKind{magic: "MILLRACE", version: Version, required: 0, end: headerFileSize + 8}
 
 // Header is what the first page of a segment says.
 type Header struct {
@@ -46,60 +29,29 @@ type Header struct {
 
 // AppendHeader appends the page that says h; the version is always Version.
 func AppendHeader(dst []byte, h Header) []byte {
-	start := len(dst)
-	dst = append(dst, make([]byte, HeaderSize)...)
-	p := dst[start:]
-	copy(p, headerMagic)
-	binary.LittleEndian.PutUint32(p[headerVersion:], Version)
-	binary.LittleEndian.PutUint32(p[headerLength:], HeaderSize)
-	binary.LittleEndian.PutUint32(p[headerShard:], h.Shard)
-	binary.LittleEndian.PutUint64(p[headerRequired:], h.Required)
-	binary.LittleEndian.PutUint64(p[headerOptional:], h.Optional)
-	binary.LittleEndian.PutUint64(p[headerEpoch:], h.Epoch)
-	binary.LittleEndian.PutUint64(p[headerBase:], uint64(h.Base))
-	binary.LittleEndian.PutUint64(p[headerCreated:], uint64(h.Created))
-	binary.LittleEndian.PutUint64(p[headerFileSize:], uint64(h.FileSize))
-	binary.LittleEndian.PutUint32(p[headerCRC:], headerChecksum(p))
+	dst, page := segmentHeader.begin(dst, prelude{shard: h.Shard, required: h.Required, optional: h.Optional, epoch: h.Epoch})
+	binary.LittleEndian.PutUint64(page[headerBase:], uint64(h.Base))
+	binary.LittleEndian.PutUint64(page[headerCreated:], uint64(h.Created))
+	binary.LittleEndian.PutUint64(page[headerFileSize:], uint64(h.FileSize))
+	sealHeader(page)
 	return dst
 }
 
 // ParseHeader reads the first page of a segment. Errors match ErrFormat (no segment), ErrCorrupt
 // (damaged), ErrVersion or ErrFeature (sound, but this build is too old for it).
-func ParseHeader(p []byte) (Header, error) {
-	if len(p) < headerFileSize+8 || string(p[:len(headerMagic)]) != headerMagic {
-		return Header{}, ErrFormat
-	}
-	length := binary.LittleEndian.Uint32(p[headerLength:])
-	if length < headerFileSize+8 || length > headerMax || int(length) > len(p) {
-		return Header{}, corrupt(headerLength, 0, "header length out of bounds")
-	}
-	p = p[:length]
-	if headerChecksum(p) != binary.LittleEndian.Uint32(p[headerCRC:]) {
-		return Header{}, corrupt(0, 0, "header checksum mismatch")
+func ParseHeader(page []byte) (Header, error) {
+	p, err := segmentHeader.parse(page)
+	if err != nil {
+		return Header{}, err
 	}
 	h := Header{
-		Version:  binary.LittleEndian.Uint32(p[headerVersion:]),
-		Shard:    binary.LittleEndian.Uint32(p[headerShard:]),
-		Required: binary.LittleEndian.Uint64(p[headerRequired:]),
-		Optional: binary.LittleEndian.Uint64(p[headerOptional:]),
-		Epoch:    binary.LittleEndian.Uint64(p[headerEpoch:]),
-		Base:     LSN(binary.LittleEndian.Uint64(p[headerBase:])),
-		Created:  int64(binary.LittleEndian.Uint64(p[headerCreated:])),
-		FileSize: int64(binary.LittleEndian.Uint64(p[headerFileSize:])),
+		Version: p.version, Shard: p.shard, Required: p.required, Optional: p.optional, Epoch: p.epoch,
+		Base:     LSN(binary.LittleEndian.Uint64(page[headerBase:])),
+		Created:  int64(binary.LittleEndian.Uint64(page[headerCreated:])),
+		FileSize: int64(binary.LittleEndian.Uint64(page[headerFileSize:])),
 	}
-	if h.Version > Version {
-		return h, fmt.Errorf("%w: found version %d, this build reads up to %d: a newer millrace is needed",
-			ErrVersion, h.Version, Version)
-	}
-	if unknown := h.Required &^ knownRequired; unknown != 0 {
-		return h, fmt.Errorf("%w: bits %#x: a newer millrace is needed", ErrFeature, unknown)
-	}
-	if h.Version == 0 || length != HeaderSize || h.Base == 0 {
-		return h, corrupt(0, 0, "impossible header field")
+	if h.Base == 0 {
+		return Header{}, errImpossibleHeader
 	}
 	return h, nil
-}
-
-func headerChecksum(p []byte) uint32 {
-	return extend(checksum(p[:headerCRC]), p[headerCRC+4:])
 }
