@@ -36,17 +36,17 @@ func (r *Router[Q]) Bind(b Binding) (added bool, err error) {
 
 // ends finds what a binding would join.
 func (r *Router[Q]) ends(b *Binding) (*exchange[Q], *vertex[Q], error) {
-	if b.Source == "" || b.DestinationKind == ToExchange && b.Destination == "" {
+	if b.touchesDefault() {
 		return nil, nil, ErrDefaultExchange
 	}
-	x, ok := r.exchanges[b.Source]
-	if !ok {
-		return nil, nil, NoExchange{Name: b.Source}
+	x, err := r.find(b.Source)
+	if err != nil {
+		return nil, nil, err
 	}
 	if b.DestinationKind == ToExchange {
-		destination, ok := r.exchanges[b.Destination]
-		if !ok {
-			return nil, nil, NoExchange{Name: b.Destination}
+		destination, err := r.find(b.Destination)
+		if err != nil {
+			return nil, nil, err
 		}
 		return x, &destination.vertex, nil
 	}
@@ -66,7 +66,7 @@ func (r *Router[Q]) HasBinding(b Binding) bool {
 // Unbind removes a binding, and the source with it when that was an auto-delete exchange's last. A
 // binding that is not there, or whose ends are not, is no error (EXCH-22): nothing is removed.
 func (r *Router[Q]) Unbind(b Binding) (Removed, error) {
-	if b.Source == "" || b.DestinationKind == ToExchange && b.Destination == "" {
+	if b.touchesDefault() {
 		return Removed{}, ErrDefaultExchange
 	}
 	x, ok := r.exchanges[b.Source]

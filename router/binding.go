@@ -31,6 +31,11 @@ type Binding struct {
 	Arguments       map[string]any
 }
 
+// touchesDefault tells whether either end is the default exchange, which has no bindings of anybody's (EXCH-03).
+func (b *Binding) touchesDefault() bool {
+	return b.Source == "" || b.DestinationKind == ToExchange && b.Destination == ""
+}
+
 // identity tells the bindings of one source apart. Arguments are in canonical form.
 type identity struct {
 	kind        Kind

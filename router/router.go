@@ -97,12 +97,9 @@ func (r *Router[Q]) Declare(e Exchange) (created bool, err error) {
 
 // SetAlternate replaces the alternate exchange that a policy gives; empty takes it away.
 func (r *Router[Q]) SetAlternate(name, alternate string) error {
-	if name == "" {
-		return ErrDefaultExchange
-	}
-	x, ok := r.exchanges[name]
-	if !ok {
-		return NoExchange{Name: name}
+	x, err := r.changeable(name)
+	if err != nil {
+		return err
 	}
 	x.declared.Alternate = alternate
 	x.resolveAlternate()
@@ -113,12 +110,9 @@ func (r *Router[Q]) SetAlternate(name, alternate string) error {
 // SetDelays says whether a policy makes the exchange hold messages with a delay. One that does so by its type
 // goes on.
 func (r *Router[Q]) SetDelays(name string, delays bool) error {
-	if name == "" {
-		return ErrDefaultExchange
-	}
-	x, ok := r.exchanges[name]
-	if !ok {
-		return NoExchange{Name: name}
+	x, err := r.changeable(name)
+	if err != nil {
+		return err
 	}
 	x.declared.Delays = delays
 	if x.declared.Type == DelayedMessage {
@@ -137,21 +131,18 @@ func (r *Router[Q]) SetDelays(name string, delays bool) error {
 
 // InUse tells whether the exchange has a binding as source: what if-unused asks (EXCH-11).
 func (r *Router[Q]) InUse(name string) (bool, error) {
-	x, ok := r.exchanges[name]
-	if !ok {
-		return false, NoExchange{Name: name}
+	x, err := r.find(name)
+	if err != nil {
+		return false, err
 	}
 	return len(x.bindings) > 0, nil
 }
 
 // Delete removes an exchange with all bindings from and to it (EXCH-11).
 func (r *Router[Q]) Delete(name string) (Removed, error) {
-	if name == "" {
-		return Removed{}, ErrDefaultExchange
-	}
-	x, ok := r.exchanges[name]
-	if !ok {
-		return Removed{}, NoExchange{Name: name}
+	x, err := r.changeable(name)
+	if err != nil {
+		return Removed{}, err
 	}
 	var out removal[Q]
 	r.deleteExchange(x, &out)
@@ -190,4 +181,20 @@ func (r *Router[Q]) RemoveQueue(name string) Removed {
 	r.ids.give(v.self.id)
 	r.changed()
 	return out.report(0)
+}
+
+// find returns an exchange, or NoExchange; the empty name is the default exchange.
+func (r *Router[Q]) find(name string) (*exchange[Q], error) {
+	if x, ok := r.exchanges[name]; ok {
+		return x, nil
+	}
+	return nil, NoExchange{Name: name}
+}
+
+// changeable returns an exchange that is not the default one: that one stays as it is (EXCH-03).
+func (r *Router[Q]) changeable(name string) (*exchange[Q], error) {
+	if name == "" {
+		return nil, ErrDefaultExchange
+	}
+	return r.find(name)
 }
