@@ -57,11 +57,11 @@ func term(v any) string {
 	case nil:
 		return "undefined"
 	case string:
-		return binaryTerm(v)
+		return BinaryTerm(v)
 	case []byte:
-		return binaryTerm(string(v))
+		return BinaryTerm(string(v))
 	case float64:
-		return floatTerm(v)
+		return FloatTerm(v)
 	case time.Time:
 		return strconv.FormatInt(v.Unix(), 10)
 	case []any:
@@ -73,7 +73,7 @@ func term(v any) string {
 	case map[string]any:
 		parts := make([]string, 0, len(v))
 		for _, key := range slices.Sorted(maps.Keys(v)) {
-			parts = append(parts, fmt.Sprintf("{%s,%s,%s}", binaryTerm(key), TypeName(v[key]), term(v[key])))
+			parts = append(parts, fmt.Sprintf("{%s,%s,%s}", BinaryTerm(key), TypeName(v[key]), term(v[key])))
 		}
 		return "[" + strings.Join(parts, ",") + "]"
 	default: // bool, integers
@@ -81,23 +81,24 @@ func term(v any) string {
 	}
 }
 
-// binaryTerm writes text as <<"abc">>, and as octets if any is not printable.
-func binaryTerm(text string) string {
+// BinaryTerm writes text as Erlang does a binary: <<"abc">>, and as octets if any is not printable.
+func BinaryTerm(text string) string {
 	if text == "" {
 		return "<<>>"
 	}
-	if !printable(text) {
-		octets := make([]string, len(text))
-		for i := range len(text) {
-			octets[i] = strconv.Itoa(int(text[i]))
-		}
-		return "<<" + strings.Join(octets, ",") + ">>"
-	}
-	return "<<\"" + strings.ReplaceAll(strings.ReplaceAll(text, `\`, `\\`), `"`, `\"`) + "\">>"
+	return "<<" + characters(text) + ">>"
 }
 
-// floatTerm always has a decimal point.
-func floatTerm(v float64) string {
+// StringTerm writes text as Erlang does a string: "abc", and as a list of octets if any is not printable.
+func StringTerm(text string) string {
+	if printable(text) {
+		return characters(text)
+	}
+	return "[" + characters(text) + "]"
+}
+
+// FloatTerm writes a number as Erlang does a float: it always has a decimal point.
+func FloatTerm(v float64) string {
 	text := strconv.FormatFloat(v, 'g', -1, 64)
 	mantissa, exponent, scientific := strings.Cut(text, "e")
 	if !strings.Contains(mantissa, ".") {
@@ -107,6 +108,18 @@ func floatTerm(v float64) string {
 		return mantissa + "e" + strings.TrimPrefix(exponent, "+")
 	}
 	return mantissa
+}
+
+// characters writes text between quotes, or what it has of octets if any is not printable.
+func characters(text string) string {
+	if printable(text) {
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+	}
+	octets := make([]string, len(text))
+	for i := range len(text) {
+		octets[i] = strconv.Itoa(int(text[i]))
+	}
+	return strings.Join(octets, ",")
 }
 
 func printable(text string) bool {

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"time"
+
+	"github.com/millrace-mq/millrace/router"
 )
 
 // The arguments that are treated apart from the others.
@@ -73,7 +75,7 @@ var arguments = []argument{
 var leaderLocators = []string{"client-local", "balanced", "random", "least-leaders"}
 
 func unsupportedMode(mode string) string {
-	return stringTerm(fmt.Sprintf("unsupported queue mode '%s'", mode))
+	return router.StringTerm(fmt.Sprintf("unsupported queue mode '%s'", mode))
 }
 
 func expires(s *Settings) *Optional[time.Duration]         { return &s.Expires }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/pattern"
 )
@@ -71,7 +72,7 @@ func (e *Invalid) Error() string {
 func (p Policy) Validate() error {
 	var faults []string
 	if _, err := pattern.Compile(p.Pattern); err != nil {
-		faults = append(faults, "pattern should be regular expression but is invalid: "+stringTerm(err.Error()))
+		faults = append(faults, "pattern should be regular expression but is invalid: "+router.StringTerm(err.Error()))
 	}
 	if !p.ApplyTo.valid() {
 		faults = append(faults, fmt.Sprintf("apply-to '%s' unrecognised; should be one of: 'queues', 'classic_queues',  "+

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/server/amqp"
 )
 
@@ -92,7 +93,7 @@ func (q Queue) queueType(args amqp.Table) (Type, error) {
 	}
 	t, ok := ParseType(name)
 	if !ok {
-		return Classic, q.invalid(amqp.QueueDeclareID, argType, stringTerm(fmt.Sprintf("unsupported queue type '%s'", name)))
+		return Classic, q.invalid(amqp.QueueDeclareID, argType, router.StringTerm(fmt.Sprintf("unsupported queue type '%s'", name)))
 	}
 	return t, nil
 }

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/server/amqp"
 )
 
@@ -23,13 +23,13 @@ func term(v any) string {
 	case bool:
 		return strconv.FormatBool(v)
 	case string:
-		return binaryTerm(v)
+		return router.BinaryTerm(v)
 	case []byte:
-		return binaryTerm(string(v))
+		return router.BinaryTerm(string(v))
 	case float32:
-		return floatTerm(float64(v), 32)
+		return router.FloatTerm(float64(v))
 	case float64:
-		return floatTerm(v, 64)
+		return router.FloatTerm(v)
 	case amqp.Timestamp:
 		return strconv.FormatUint(uint64(v), 10)
 	case time.Time:
@@ -53,7 +53,7 @@ func term(v any) string {
 func tableTerm(t map[string]any) string {
 	parts := make([]string, 0, len(t))
 	for _, key := range slices.Sorted(maps.Keys(t)) {
-		parts = append(parts, binaryTerm(key)+" => "+term(t[key]))
+		parts = append(parts, router.BinaryTerm(key)+" => "+term(t[key]))
 	}
 	return "#{" + strings.Join(parts, ",") + "}"
 }
@@ -62,55 +62,7 @@ func tableTerm(t map[string]any) string {
 func listTerm(t map[string]any) string {
 	parts := make([]string, 0, len(t))
 	for _, key := range slices.Sorted(maps.Keys(t)) {
-		parts = append(parts, "{"+binaryTerm(key)+","+term(t[key])+"}")
+		parts = append(parts, "{"+router.BinaryTerm(key)+","+term(t[key])+"}")
 	}
 	return "[" + strings.Join(parts, ",") + "]"
-}
-
-// binaryTerm writes text as <<"abc">>, and as octets if any is not printable.
-func binaryTerm(text string) string {
-	if text == "" {
-		return "<<>>"
-	}
-	if !printable(text) {
-		return "<<" + octets(text) + ">>"
-	}
-	return "<<" + quoted(text) + ">>"
-}
-
-// stringTerm writes text as "abc", and as a list of octets if any is not printable.
-func stringTerm(text string) string {
-	if !printable(text) {
-		return "[" + octets(text) + "]"
-	}
-	return quoted(text)
-}
-
-func quoted(text string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
-}
-
-func octets(text string) string {
-	parts := make([]string, len(text))
-	for i := range len(text) {
-		parts[i] = strconv.Itoa(int(text[i]))
-	}
-	return strings.Join(parts, ",")
-}
-
-func printable(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) })
-}
-
-// floatTerm always has a decimal point.
-func floatTerm(v float64, bits int) string {
-	text := strconv.FormatFloat(v, 'g', -1, bits)
-	mantissa, exponent, scientific := strings.Cut(text, "e")
-	if !strings.Contains(mantissa, ".") {
-		mantissa += ".0"
-	}
-	if scientific {
-		return mantissa + "e" + strings.TrimPrefix(exponent, "+")
-	}
-	return mantissa
 }
