@@ -23,6 +23,12 @@ var sizeUnits = []struct {
 	{"B", 1},
 }
 
+// sizeVar makes a flag's value of a number of bytes, which it sets to the default.
+func sizeVar(bytes *int64, standard int64) *size {
+	*bytes = standard
+	return (*size)(bytes)
+}
+
 // Set implements pflag.Value.
 func (s *size) Set(text string) error {
 	number, factor := strings.TrimSpace(text), int64(1)
