@@ -51,7 +51,8 @@ func startChild(ctx context.Context, cfg childConfig) (*child, error) {
 }
 
 func (c *child) start(ctx context.Context, cfg childConfig) error {
-	c.cmd = exec.Command(cfg.executable, "serve", "--data", c.dir, "--listen", "127.0.0.1:0", "--sync", cfg.sync, "--log-level", "warn")
+	c.cmd = exec.Command(cfg.executable, "serve", "--data", c.dir, "--listen", "127.0.0.1:0",
+		"--sync", cfg.sync, "--log-level", "warn")
 	// A process group of its own: an interrupt from the keyboard is for us, and we stop it in good order.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.cmd.Stderr = &c.stderr
@@ -74,7 +75,8 @@ func (c *child) start(ctx context.Context, cfg childConfig) error {
 		c.target, err = parseTarget("amqp://" + at)
 		return err
 	case err := <-c.ended:
-		return fmt.Errorf("it ended before it listened: %w: %s", errors.Join(err, errors.New("no line says where it listens")), bytes.TrimSpace(c.stderr.Bytes()))
+		err = errors.Join(err, errors.New("no line says where it listens"))
+		return fmt.Errorf("it ended before it listened: %w: %s", err, bytes.TrimSpace(c.stderr.Bytes()))
 	case <-timeout.C:
 		err = errors.New("it does not listen")
 	case <-ctx.Done():

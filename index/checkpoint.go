@@ -227,7 +227,7 @@ func (c *Checkpoint) mayCommitLocked(mark segment.LSN) error {
 func (c *Checkpoint) recycle() {
 	const keep = 1 << 20 // bytes of the largest buffer
 	b := &c.buffers
-	if len(b.words)*8 > keep || len(b.returns)*8 > keep || len(b.chunks)*100 > keep || len(b.queues)*100 > keep || cap(b.value) > keep {
+	if max(len(b.words)*8, len(b.returns)*8, len(b.chunks)*100, len(b.queues)*100, cap(b.value)) > keep {
 		*b = buffers{}
 		return
 	}

@@ -33,7 +33,8 @@
 // checksum covers the length and checksum of each of its records, and each record's checksum covers
 // the record, so a batch that was cut short anywhere is told from a whole one. Bytes of a former use
 // carry another epoch, whose low half is random: neither old bytes nor bytes that a client sent pass
-// for a batch. An old-generation file counts only when it is whole, which wal sees to. Footer and trailer are written once the data is synced and only save a scan.
+// for a batch. Footer and trailer are written once the data is synced and only save a scan. An
+// old-generation file counts only when it is whole, which wal sees to.
 //
 // # Example
 //

@@ -71,7 +71,8 @@ func (c Config) Validate() error {
 	if c.Dir == "" {
 		faults = append(faults, errors.New("directory is empty"))
 	}
-	if c.SegmentSize != 0 && (c.SegmentSize < minSegmentSize || c.SegmentSize > maxSegmentSize || c.SegmentSize%segment.HeaderSize != 0) {
+	fits := c.SegmentSize >= minSegmentSize && c.SegmentSize <= maxSegmentSize && c.SegmentSize%segment.HeaderSize == 0
+	if c.SegmentSize != 0 && !fits {
 		faults = append(faults, fmt.Errorf("segment size %d is not a multiple of %d from %d to %d",
 			c.SegmentSize, segment.HeaderSize, minSegmentSize, int64(maxSegmentSize)))
 	}

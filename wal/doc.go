@@ -11,9 +11,11 @@
 //
 // Start makes three, Close ends them. The syncer syncs whatever was appended while its last sync ran
 // (group commit, no timer) and calls OnSynced and OnFailure. The keeper makes spare segments ahead
-// and seals the ones that rotation left. The cooler takes what was read out of the process's memory. Any goroutine may append and ask; a View or a Cursor has one
-// user at a time. Appends are ordered by one mutex, which is never held across a sync; an append that
-// needs a segment when no spare is ready waits for the keeper with the mutex open.
+// and seals the ones that rotation left. The cooler takes what was read out of the process's memory.
+//
+// Any goroutine may append and ask; a View or a Cursor has one user at a time. Appends are ordered by
+// one mutex, which is never held across a sync; an append that needs a segment when no spare is ready
+// waits for the keeper with the mutex open.
 //
 // # A full disk
 //

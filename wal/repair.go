@@ -17,14 +17,15 @@ func (l *Log) refuseDamaged(end *logEnd) error {
 		return nil
 	}
 	for _, c := range end.unreadable {
-		return fmt.Errorf("%s is unreadable: %w; put it back from a copy, or start once with --repair to go on without its records", c.path, c.fault)
+		return fmt.Errorf("%s is unreadable: %w; put it back from a copy, or start once with --repair to go on without its records",
+			c.path, c.fault)
 	}
 	for i, c := range end.kept {
 		fits := (i == 0 || end.kept[i-1].header.Epoch < c.header.Epoch) &&
 			(i+1 == len(end.kept) || c.header.Epoch < end.kept[i+1].header.Epoch)
 		if c.fault != nil && !fits {
-			return fmt.Errorf("%s: header is damaged, and its records are of another log or time: %w: see 'millrace log verify', then start once with "+
-				"--repair to write the header anew", c.path, c.fault)
+			return fmt.Errorf("%s: header is damaged, and its records are of another log or time: %w: "+
+				"see 'millrace log verify', then start once with --repair to write the header anew", c.path, c.fault)
 		}
 	}
 	return nil

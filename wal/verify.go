@@ -209,7 +209,8 @@ func (v *verifier) footer(c *candidate, scan *segment.Scan) {
 	}
 	for i, place := range scan.Places[:min(len(scan.Places), f.Count())] {
 		if place != 0 && f.At(i) != int64(place)<<3 {
-			v.fault(c.path, f.At(i), f.First+segment.LSN(i), fmt.Sprintf("footer has another place than %d for the record", int64(place)<<3))
+			v.fault(c.path, f.At(i), f.First+segment.LSN(i),
+				fmt.Sprintf("footer has another place than %d for the record", int64(place)<<3))
 		}
 	}
 	var sets []uint32

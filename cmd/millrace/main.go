@@ -65,7 +65,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 
 func usage(w io.Writer) {
 	var b strings.Builder
-	b.WriteString("Millrace is a storage-first message broker that RabbitMQ's clients connect to unchanged.\n\nUsage: millrace COMMAND [flags]\n\n")
+	b.WriteString("Millrace is a storage-first message broker that RabbitMQ's clients connect to unchanged.\n\n" +
+		"Usage: millrace COMMAND [flags]\n\n")
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-10s %s\n", c.name, c.summary)
 	}

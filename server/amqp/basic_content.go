@@ -82,7 +82,8 @@ func (m *BasicDeliver) Append(dst []byte) []byte {
 	return AppendDeliver(dst, m.ConsumerTag, m.DeliveryTag, m.Redelivered, m.Keys)
 }
 
-// Decode decodes the payload of a METHOD frame that PeekMethod found to be of this method. ConsumerTag and Keys are borrowed from it.
+// Decode decodes the payload of a METHOD frame that PeekMethod found to be of this method. ConsumerTag and Keys are
+// borrowed from it.
 func (m *BasicDeliver) Decode(payload []byte) error {
 	d := methodDecoder(payload)
 	m.decode(&d)

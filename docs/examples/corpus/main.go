@@ -72,6 +72,7 @@ func run(ctx context.Context, url, tree, out, only string) error {
 		return err
 	}
 	fmt.Printf("%d lines of %d files published and confirmed in %v (%.0f a second), all consumed after %v\n",
-		lines, len(files), published.Round(time.Millisecond), float64(lines)/published.Seconds(), time.Since(begin).Round(time.Millisecond))
+		lines, len(files), published.Round(time.Millisecond), float64(lines)/published.Seconds(),
+		time.Since(begin).Round(time.Millisecond))
 	return nil
 }

@@ -157,7 +157,8 @@ func (c *checkpointer) copyTopology(ck *index.Checkpoint) segment.LSN {
 	c.access = generation
 	for _, vh := range hosts {
 		// All only grow, so their sum tells of every change of the catalogue.
-		if generation := vh.topology.router.Generation() + vh.topology.revision + vh.retimed.Load(); c.generations[vh.ID] != generation {
+		generation := vh.topology.router.Generation() + vh.topology.revision + vh.retimed.Load()
+		if c.generations[vh.ID] != generation {
 			c.generations[vh.ID] = generation
 			changed = true
 		}

@@ -313,7 +313,8 @@ func (vh *VHost) missingQueuesLocked(h *hostDefinitions) []*change {
 			continue
 		}
 		if err := vh.checkQueue(&d, vh.wish(&d)); err != nil { // somebody has just changed the host's default type
-			vh.broker.logger.Error("queue of the definitions not made", "queue", d.Name, "vhost", vh.Name, "where", h.queues[i].String(), "error", textOf(err))
+			vh.broker.logger.Error("queue of the definitions not made",
+				"queue", d.Name, "vhost", vh.Name, "where", h.queues[i].String(), "error", textOf(err))
 			continue
 		}
 		changes = append(changes, &change{op: declareQueue, queue: d})

@@ -66,7 +66,8 @@ func (a *accessPlan) putUsers(d *definitions.Definitions) error {
 		if err != nil {
 			return err
 		}
-		if !ok || next.PasswordHash != present.PasswordHash || next.Hashing != present.Hashing || !slices.Equal(next.Tags, present.Tags) {
+		samePassword := next.PasswordHash == present.PasswordHash && next.Hashing == present.Hashing
+		if !ok || !samePassword || !slices.Equal(next.Tags, present.Tags) {
 			a.add(access.PutUser{User: next})
 		}
 		if u.Limits != nil && !maps.Equal(u.Limits, a.state.UserLimits(u.Name)) {

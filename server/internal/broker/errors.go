@@ -59,7 +59,8 @@ func (vh *VHost) noExchange(method amqp.MethodID, name string) *amqp.Error {
 
 // inequivalent words a redeclaration that does not fit (EXCH-06, QUEUE-08).
 func (vh *VHost) inequivalent(method amqp.MethodID, kind, name string, m router.Mismatch) *amqp.Error {
-	return amqp.Errorf(amqp.PreconditionFailed, method, "inequivalent arg '%s' for %s '%s' in vhost '%s': received %s but current is %s",
+	return amqp.Errorf(amqp.PreconditionFailed, method,
+		"inequivalent arg '%s' for %s '%s' in vhost '%s': received %s but current is %s",
 		m.Arg, kind, name, vh.Name, m.Received, m.Current)
 }
 

@@ -20,7 +20,8 @@ func lockFolder(dir string) (*os.File, error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		f.Close()
-		return nil, fmt.Errorf("data folder %s is in use by another millrace (it holds %s); stop that one or choose another --data", dir, path)
+		return nil, fmt.Errorf(
+			"data folder %s is in use by another millrace (it holds %s); stop that one or choose another --data", dir, path)
 	}
 	if err != nil {
 		f.Close()

@@ -146,7 +146,8 @@ func (s *staging) stage(vhost uint32, p *Publication, route *route) (transient b
 	passing := p.Header.DeliveryMode != amqp.Persistent
 	transient = passing && route.delaying == 0 && !route.quorum || !route.durable
 	head := segment.PublishHead{
-		Flags: p.flags, Time: p.Time, VHost: vhost, Queues: route.ids, Set: route.set, Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
+		Flags: p.flags, Time: p.Time, VHost: vhost, Queues: route.ids, Set: route.set,
+		Keys: p.Keys, Header: p.Header.Raw, BodySize: size,
 	}
 	if transient {
 		head.Flags |= segment.FlagTransient

@@ -151,7 +151,8 @@ func (u *undertaker) stage(vh *VHost, d *queue.Death, now time.Time) error {
 		}
 	}
 	if err != nil {
-		u.broker.logger.Error("dead message cannot be read from the log and is given up; see 'millrace log verify'", "lsn", d.LSN, "error", err)
+		u.broker.logger.Error("dead message cannot be read from the log and is given up; see 'millrace log verify'",
+			"lsn", d.LSN, "error", err)
 		u.drop(vh, d)
 		return nil
 	}

@@ -108,7 +108,8 @@ func (d *Definitions) readParameters(r *record) {
 			d.readVHostLimits(value, vhost)
 		case "":
 		default:
-			item.fields["component"].fault("Millrace has no %s, so this parameter would have no effect; take it out, or keep it for those brokers that have one", component)
+			item.fields["component"].fault("Millrace has no %s, so this parameter would have no effect; "+
+				"take it out, or keep it for those brokers that have one", component)
 		}
 	}
 }
@@ -119,7 +120,8 @@ func (d *Definitions) readVHostLimits(value place, vhost string) {
 	faults := len(value.document.faults.faults)
 	limits := VHostLimits{Where: value.where(), VHost: vhost, Limits: value.limits()}
 	var nobody access.State
-	if _, err := nobody.With(access.SetVHostLimits{VHost: vhost, Limits: limits.Limits}); err != nil && len(value.document.faults.faults) == faults {
+	_, err := nobody.With(access.SetVHostLimits{VHost: vhost, Limits: limits.Limits})
+	if err != nil && len(value.document.faults.faults) == faults {
 		value.fault("%s", errors.Unwrap(err))
 	}
 	d.VHostLimits = slices.DeleteFunc(d.VHostLimits, func(other VHostLimits) bool { return other.VHost == vhost })

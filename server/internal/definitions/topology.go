@@ -19,8 +19,9 @@ func (d *Definitions) readExchanges(r *record) {
 	seen := make(map[string]bool)
 	for item := range each(r, "exchanges") {
 		x := Exchange{
-			Where: item.where(), VHost: item.vhost(), Name: item.name("name"), Type: item.text("type"), Durable: item.flag("durable", true),
-			AutoDelete: item.flag("auto_delete", false), Internal: item.flag("internal", false), Arguments: item.arguments("arguments"),
+			Where: item.where(), VHost: item.vhost(), Name: item.name("name"), Type: item.text("type"),
+			Durable: item.flag("durable", true), AutoDelete: item.flag("auto_delete", false), Internal: item.flag("internal", false),
+			Arguments: item.arguments("arguments"),
 		}
 		item.known("policy", "user_who_performed_action")
 		if m, ok := item.fields["name"]; ok && x.Name == "" && m.value.kind == text {

@@ -84,16 +84,24 @@ func (d *Definitions) readPermissions(r *record) {
 			Configure: item.text("configure"), Write: item.text("write"), Read: item.text("read"),
 		}
 		item.unique(seen, p.User, p.VHost)
-		item.valid(access.PutVHost{VHost: access.VHost{Name: p.VHost}}, access.PutUser{User: access.User{Name: p.User}}, access.SetPermission{Permission: p})
+		item.valid(permitted(p.VHost, p.User, access.SetPermission{Permission: p})...)
 		d.Permissions = append(d.Permissions, Permission{item.where(), p})
 	}
 	for item := range each(r, "topic_permissions") {
 		p := access.TopicPermission{
-			User: item.text("user"), VHost: item.vhost(), Exchange: item.name("exchange"), Write: item.text("write"), Read: item.text("read"),
+			User: item.text("user"), VHost: item.vhost(), Exchange: item.name("exchange"),
+			Write: item.text("write"), Read: item.text("read"),
 		}
 		item.unique(seen, p.User, p.VHost, p.Exchange)
-		item.valid(access.PutVHost{VHost: access.VHost{Name: p.VHost}}, access.PutUser{User: access.User{Name: p.User}}, access.SetTopicPermission{Permission: p})
+		item.valid(permitted(p.VHost, p.User, access.SetTopicPermission{Permission: p})...)
 		d.TopicPermissions = append(d.TopicPermissions, TopicPermission{item.where(), p})
+	}
+}
+
+// permitted returns a permission behind what it needs: its virtual host and its user.
+func permitted(vhost, user string, permission access.Change) []access.Change {
+	return []access.Change{
+		access.PutVHost{VHost: access.VHost{Name: vhost}}, access.PutUser{User: access.User{Name: user}}, permission,
 	}
 }
 

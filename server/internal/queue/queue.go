@@ -310,7 +310,10 @@ func (q *Queue) front() (*lane, error) {
 }
 
 func delivery(ch *Channel, c *Consumer, tag Tag, e *index.Entry) Delivery {
-	return Delivery{Channel: ch, Consumer: c, Tag: tag, LSN: e.LSN, Size: e.Size, Returns: Returns(e.Returns), Redelivered: e.Redelivered}
+	return Delivery{
+		Channel: ch, Consumer: c, Tag: tag,
+		LSN: e.LSN, Size: e.Size, Returns: Returns(e.Returns), Redelivered: e.Redelivered,
+	}
 }
 
 // hand gives the entry to a channel: a tag, and unless it is settled by being sent, a place among the

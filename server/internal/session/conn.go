@@ -399,7 +399,8 @@ func (c *conn) end(err error) {
 	switch {
 	case c.stopping.Load():
 		if c.state != closing && c.state != ended {
-			c.out.method(0, amqp.Errorf(amqp.ConnectionForced, 0, "broker forced connection closure with reason 'shutdown'").ConnectionClose())
+			forced := amqp.Errorf(amqp.ConnectionForced, 0, "broker forced connection closure with reason 'shutdown'")
+			c.out.method(0, forced.ConnectionClose())
 		}
 	case errors.Is(err, errEnd):
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):

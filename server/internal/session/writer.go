@@ -192,7 +192,8 @@ func (w *writer) delivery(d *queue.Delivery) {
 // undeliverable gives up a message that cannot be read: its record is damaged, and the client sees a gap
 // in the delivery tags. A basic.get is answered as if the queue were empty.
 func (w *writer) undeliverable(d *queue.Delivery, err error) {
-	w.conn.logger.Error("message cannot be read from the log and is given up; see 'millrace log verify'", "lsn", d.LSN, "error", err)
+	w.conn.logger.Error("message cannot be read from the log and is given up; see 'millrace log verify'",
+		"lsn", d.LSN, "error", err)
 	w.conn.client.Unreadable(d)
 	if d.Consumer == nil {
 		w.buf = amqp.AppendMethod(w.buf, d.Channel.Number, &amqp.BasicGetEmpty{})
