@@ -92,17 +92,7 @@ func TestSpreadFollowsWhereEntriesLie(t *testing.T) {
 }
 
 func TestEnumerationTellsOfAChunkThatCannotBeRead(t *testing.T) {
-	s, err := Open(Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := s.NewQueue(1)
-	fill(q, 1, 1000)
-	checkpoint(t, s, 1, q)
-	checkpoint(t, s, 1, q)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	_, q := closedStore(t)
 	if lsns, err := q.LiveIn(nil, 1, 10); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed store gave %d entries and error %v", len(lsns), err)
 	}

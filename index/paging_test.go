@@ -332,7 +332,9 @@ func TestPurgeLeavesWhatItCannotRead(t *testing.T) {
 	}
 }
 
-func TestQueueOfAClosedStoreCannotPageIn(t *testing.T) {
+// closedStore returns a store that was closed with a queue of 1000 entries, no page of which is resident.
+func closedStore(t *testing.T) (*Store, *Queue) {
+	t.Helper()
 	s, err := Open(Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -344,6 +346,11 @@ func TestQueueOfAClosedStoreCannotPageIn(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return s, q
+}
+
+func TestQueueOfAClosedStoreCannotPageIn(t *testing.T) {
+	s, q := closedStore(t)
 	if _, ok := q.Next(); ok || !errors.Is(q.Err(), ErrClosed) {
 		t.Errorf("next %t, error %v", ok, q.Err())
 	}

@@ -210,7 +210,23 @@ func (c *client) queue(d broker.QueueDeclaration) string {
 }
 
 func (c *client) durable(name string) string {
+	c.f.Helper()
 	return c.queue(broker.QueueDeclaration{Name: name, Durable: true})
+}
+
+// durableBound declares a durable queue and binds it.
+func (c *client) durableBound(exchange, queue, key string) {
+	c.f.Helper()
+	c.durable(queue)
+	c.bind(exchange, queue, key)
+}
+
+// refusing declares a durable queue that refuses what is more than most.
+func (c *client) refusing(name string, most int32) {
+	c.f.Helper()
+	c.queue(broker.QueueDeclaration{Name: name, Durable: true, Arguments: amqp.Table{
+		"x-max-length": most, "x-overflow": "reject-publish",
+	}})
 }
 
 func (c *client) exchange(d broker.ExchangeDeclaration) {
@@ -218,6 +234,11 @@ func (c *client) exchange(d broker.ExchangeDeclaration) {
 	if err := c.DeclareExchange(d); err != nil {
 		c.f.Fatalf("declare exchange %q: %v", d.Name, err)
 	}
+}
+
+func (c *client) durableExchange(name, kind string) {
+	c.f.Helper()
+	c.exchange(broker.ExchangeDeclaration{Name: name, Type: kind, Durable: true})
 }
 
 func (c *client) bind(exchange, queue, key string) {

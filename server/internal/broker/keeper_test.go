@@ -115,7 +115,7 @@ func TestDelayedMessageKeepsItsCopies(t *testing.T) {
 		c.bind("later", name, name)
 	}
 	// One way leads to a queue without a delay, which must not see the blind copies either.
-	c.exchange(broker.ExchangeDeclaration{Name: "first", Type: "fanout", Durable: true})
+	c.durableExchange("first", "fanout")
 	c.bind("first", "now", "")
 	if err := c.BindExchange("first", "later", "", nil); err != nil {
 		t.Fatal(err)
@@ -172,10 +172,8 @@ func TestDelayedRequestSaysWhoAsks(t *testing.T) {
 func TestHistoryIsNotToldToAFullQueue(t *testing.T) {
 	f := open(t)
 	c := f.client()
-	c.exchange(broker.ExchangeDeclaration{Name: "recent", Type: "x-recent-history", Durable: true})
-	c.queue(broker.QueueDeclaration{Name: "q", Durable: true, Arguments: amqp.Table{
-		"x-max-length": int32(2), "x-overflow": "reject-publish",
-	}})
+	c.durableExchange("recent", "x-recent-history")
+	c.refusing("q", 2)
 	for _, body := range []string{"1", "2", "3"} {
 		c.stage(c.ch, "recent", "", persistent, body)
 	}
@@ -188,7 +186,7 @@ func TestHistoryIsNotToldToAFullQueue(t *testing.T) {
 func TestLongHistoryIsToldInOrder(t *testing.T) {
 	f := open(t)
 	c := f.client()
-	c.exchange(broker.ExchangeDeclaration{Name: "recent", Type: "x-recent-history", Durable: true})
+	c.durableExchange("recent", "x-recent-history")
 	c.durable("q")
 	body, told := strings.Repeat("m", 100<<10), make([]string, 20)
 	for i := range told {
@@ -339,15 +337,13 @@ func TestNewBindingIsToldTheRecentHistory(t *testing.T) {
 		t.Error("a message that is only remembered counts as routed")
 	}
 	c.tell("news", "1", "2", "3", "4")
-	c.durable("q")
-	c.bind("news", "q", "")
+	c.durableBound("news", "q", "")
 	want(t, "told", c.drain("q"), "2 3 4")
 	c.bind("news", "q", "") // again: it is no new binding
 	want(t, "told again", c.ready("q"), 0)
 	c.tell("news", "5")
 	want(t, "then", c.drain("q"), "5")
-	c.durable("second")
-	c.bind("news", "second", "")
+	c.durableBound("news", "second", "")
 	want(t, "told to another", c.drain("second"), "3 4 5")
 }
 
@@ -355,16 +351,14 @@ func TestMessageMayRefuseToBeRemembered(t *testing.T) {
 	f := open(t)
 	c := f.client()
 	c.historyExchange("news", nil)
-	c.durable("bound")
-	c.bind("news", "bound", "")
+	c.durableBound("news", "bound", "")
 	for _, store := range []bool{true, false} {
 		p := amqp.Properties{DeliveryMode: 2, Headers: amqp.Table{"x-recent-history-no-store": !store}}
 		c.stage(c.ch, "news", "key", p, fmt.Sprintf("store=%v", store))
 	}
 	c.flush()
 	want(t, "delivered", c.drain("bound"), "store=true store=false")
-	c.durable("q")
-	c.bind("news", "q", "")
+	c.durableBound("news", "q", "")
 	want(t, "told", c.drain("q"), "store=true")
 }
 
@@ -373,9 +367,8 @@ func TestExchangeIsToldTheRecentHistory(t *testing.T) {
 	c := f.client()
 	c.historyExchange("news", nil)
 	c.tell("news", "1", "2")
-	c.exchange(broker.ExchangeDeclaration{Name: "next", Type: "direct", Durable: true})
-	c.durable("q")
-	c.bind("next", "q", "key")
+	c.durableExchange("next", "direct")
+	c.durableBound("next", "q", "key")
 	if err := c.BindExchange("news", "next", "", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -393,8 +386,7 @@ func TestHistorySurvivesAnyEnd(t *testing.T) {
 			c.sink.await(t, "confirms", func() bool { return c.sink.confirmedLocked(1) == 3 })
 			end.end(f)
 			c = f.client()
-			c.durable("q")
-			c.bind("news", "q", "")
+			c.durableBound("news", "q", "")
 			want(t, "told", c.drain("q"), "2 3")
 		})
 	}
@@ -405,7 +397,7 @@ func TestPolicyMakesAnExchangeHoldMessages(t *testing.T) {
 	f := open(t)
 	c := f.client()
 	c.durable("q")
-	c.exchange(broker.ExchangeDeclaration{Name: "x", Type: "direct", Durable: true})
+	c.durableExchange("x", "direct")
 	c.bind("x", "q", "k")
 	c.consume("q", queue.Consumer{Tag: "c", NoAck: true})
 	publish := func(body string, ms int) {
@@ -415,7 +407,7 @@ func TestPolicyMakesAnExchangeHoldMessages(t *testing.T) {
 	publish("1", anHour)
 	want(t, "without the policy", c.received(1), "1")
 	f.policy("^x", amqp.Table{"delayed-message": true})
-	c.exchange(broker.ExchangeDeclaration{Name: "x2", Type: "fanout", Durable: true})
+	c.durableExchange("x2", "fanout")
 	c.bind("x2", "q", "")
 	publish("2", 1500)
 	c.stage(c.ch, "x2", "", delay(anHour, nil), "held")

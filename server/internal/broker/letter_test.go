@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -44,14 +43,13 @@ func (c *client) reject(tag queue.Tag) {
 func TestDeadLetterWaitsUntilSomebodyTakesIt(t *testing.T) {
 	f := open(t)
 	c := f.client()
-	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "fanout", Durable: true})
+	c.durableExchange("dlx", "fanout")
 	c.insisting("q", "dlx")
 	c.send("q", "1", "2")
 	want(t, "got", c.drain("q"), "1 2")
 	c.reject(1)
 	c.reject(2)
-	c.durable("grave")
-	c.bind("dlx", "grave", "")
+	c.durableBound("dlx", "grave", "")
 	c.consume("grave", queue.Consumer{Tag: "c", NoAck: true})
 	if got := c.received(2); got != "1 2" && got != "2 1" {
 		t.Errorf("dead letters: %s", got)
@@ -63,14 +61,13 @@ func TestDeadLetterWaitsUntilSomebodyTakesIt(t *testing.T) {
 func TestDeadLetterIsTriedAgainWhileOthersDie(t *testing.T) {
 	f := open(t)
 	c := f.client()
-	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "fanout", Durable: true})
+	c.durableExchange("dlx", "fanout")
 	c.insisting("q", "dlx")
 	c.send("q", "1")
 	want(t, "got", c.drain("q"), "1")
 	c.reject(1)
 	c.lookedAt(2)
-	c.durable("grave")
-	c.bind("dlx", "grave", "")
+	c.durableBound("dlx", "grave", "")
 	tick, timeout := time.NewTicker(20*time.Millisecond), time.After(patience)
 	defer tick.Stop()
 	for c.ready("grave") == 0 {
@@ -87,15 +84,14 @@ func TestDeadLetterIsTriedAgainWhileOthersDie(t *testing.T) {
 func TestDeadLetterThatIsOnlyRememberedStays(t *testing.T) {
 	f := open(t)
 	c := f.client()
-	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "x-recent-history", Durable: true})
+	c.durableExchange("dlx", "x-recent-history")
 	c.insisting("q", "dlx")
 	c.send("q", "1")
 	want(t, "got", c.drain("q"), "1")
 	c.reject(1)
 	c.lookedAt(2)
 	want(t, "remembered", f.broker.Held("/"), 0)
-	c.durable("grave")
-	c.bind("dlx", "grave", "")
+	c.durableBound("dlx", "grave", "")
 	c.consume("grave", queue.Consumer{Tag: "g", NoAck: true})
 	want(t, "dead letter", c.received(1), "1")
 }
@@ -104,9 +100,8 @@ func TestDeadLetterThatIsOnlyRememberedStays(t *testing.T) {
 func TestDeadLettersBehindManyThatNobodyTakesArrive(t *testing.T) {
 	f := open(t)
 	c := f.client()
-	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "direct", Durable: true})
-	c.durable("grave")
-	c.bind("dlx", "grave", "known")
+	c.durableExchange("dlx", "direct")
+	c.durableBound("dlx", "grave", "known")
 	c.insisting("q", "dlx")
 	c.bind("amq.fanout", "q", "")
 	for i := range 3000 {
@@ -134,10 +129,8 @@ func TestDeadLettersBehindManyThatNobodyTakesArrive(t *testing.T) {
 func TestDeadLetterWaitsForRoom(t *testing.T) {
 	f := open(t)
 	c := f.client()
-	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "fanout", Durable: true})
-	c.queue(broker.QueueDeclaration{Name: "grave", Durable: true, Arguments: amqp.Table{
-		"x-max-length": int32(1), "x-overflow": "reject-publish",
-	}})
+	c.durableExchange("dlx", "fanout")
+	c.refusing("grave", 1)
 	c.bind("dlx", "grave", "")
 	c.insisting("q", "dlx")
 	c.send("grave", "full")
@@ -171,10 +164,8 @@ func TestDeadLetterThatWaitsSurvivesACrash(t *testing.T) {
 func TestDeadLetterThatNobodyTakesIsDropped(t *testing.T) {
 	f := open(t)
 	c := f.client()
-	c.exchange(broker.ExchangeDeclaration{Name: "dlx", Type: "fanout", Durable: true})
-	c.queue(broker.QueueDeclaration{Name: "grave", Durable: true, Arguments: amqp.Table{
-		"x-max-length": int32(1), "x-overflow": "reject-publish",
-	}})
+	c.durableExchange("dlx", "fanout")
+	c.refusing("grave", 1)
 	c.durable("other")
 	c.bind("dlx", "grave", "")
 	c.bind("dlx", "other", "")
@@ -218,9 +209,7 @@ func TestTransactionThatAFullQueueRefusesChangesNothing(t *testing.T) {
 	f := open(t)
 	c := f.client()
 	c.durable("open")
-	c.queue(broker.QueueDeclaration{Name: "full", Durable: true, Arguments: amqp.Table{
-		"x-max-length": int32(2), "x-overflow": "reject-publish",
-	}})
+	c.refusing("full", 2)
 	c.send("open", "held")
 	want(t, "got", c.drain("open"), "held")
 	if err := c.ch.SelectTx(); err != nil {
@@ -236,7 +225,7 @@ func TestTransactionThatAFullQueueRefusesChangesNothing(t *testing.T) {
 	c.ch.Close()
 	c.ch = c.channel(2)
 	want(t, "what was acknowledged", c.drain("open"), "held+")
-	if err := errors.Join(c.ch.SelectTx()); err != nil {
+	if err := c.ch.SelectTx(); err != nil {
 		t.Fatal(err)
 	}
 	c.stage(c.ch, "", "full", persistent, "fits")

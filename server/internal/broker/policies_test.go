@@ -173,9 +173,8 @@ func TestPolicyGivesExchangesAnAlternate(t *testing.T) { // ROUTE-03, POL-05
 	t.Parallel()
 	f := open(t)
 	c := f.client()
-	c.durable("lost")
-	c.bind("amq.fanout", "lost", "")
-	c.exchange(broker.ExchangeDeclaration{Name: "x", Type: "direct", Durable: true})
+	c.durableBound("amq.fanout", "lost", "")
+	c.durableExchange("x", "direct")
 	c.exchange(broker.ExchangeDeclaration{Name: "x.own", Type: "direct", Durable: true, Arguments: amqp.Table{"alternate-exchange": "nowhere"}})
 	routed := func(exchange string) bool {
 		defer c.flush()

@@ -113,8 +113,7 @@ func TestDurableTopologyReturns(t *testing.T) { // DUR-01, EXCH-13
 		if err := c.UnbindQueue("amq.direct", "durable", "unbound", nil); err != nil {
 			f.Fatal(err)
 		}
-		c.durable("deleted")
-		c.bind("x", "deleted", "a.*")
+		c.durableBound("x", "deleted", "a.*")
 		if _, err := c.DeleteQueue("deleted", false, false); err != nil {
 			f.Fatal(err)
 		}
@@ -281,8 +280,7 @@ func TestWorkAfterACheckpointReturns(t *testing.T) {
 		c.ack(2, false)
 		want(f, "delivered", c.received(1), "d")
 		c.sendConfirmed("before", "e")
-		c.durable("after")
-		c.bind("amq.fanout", "after", "")
+		c.durableBound("amq.fanout", "after", "")
 		c.bind("amq.fanout", "before", "")
 		c.sendConfirmed("after", "x")
 		selectConfirms(f, c.ch)

@@ -69,15 +69,7 @@ func TestChannelIsClosedOnRequest(t *testing.T) {
 		p.expectNothing(2)
 
 		start := time.Now() // the deadline of the heartbeats holds as before
-		for {
-			p.in.Lock()
-			ended := p.in.err != nil
-			p.in.Unlock()
-			if ended {
-				break
-			}
-			<-time.After(time.Second)
-		}
+		p.awaitEnd()
 		wantAfter(t, "dropped for silence", start, 20*time.Second, 30*time.Second)
 	})
 }

@@ -353,6 +353,19 @@ func (p *peer) expectEnd() {
 	}
 }
 
+// awaitEnd waits until the connection has ended, whatever comes before.
+func (p *peer) awaitEnd() {
+	for {
+		p.in.Lock()
+		ended, changed := p.in.err != nil, p.in.changed
+		p.in.Unlock()
+		if ended {
+			return
+		}
+		<-changed
+	}
+}
+
 // closed is what a close tells.
 type closed struct {
 	code   amqp.ReplyCode

@@ -202,15 +202,7 @@ func TestCloseWaitsForItsAnswer(t *testing.T) { // ERR-07
 					}
 					break
 				}
-				for {
-					p.in.Lock()
-					ended := p.in.err != nil
-					p.in.Unlock()
-					if ended {
-						break
-					}
-					time.Sleep(100 * time.Millisecond)
-				}
+				p.awaitEnd()
 				wantAfter(t, "hung up", start, test.wait, test.wait+100*time.Millisecond)
 			})
 		})

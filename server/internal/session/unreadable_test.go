@@ -53,15 +53,7 @@ func TestBodyThatCannotBeSentCostsItsConnectionAndIsGivenUp(t *testing.T) {
 		t.Fatalf("body %.20q", body)
 	}
 	p.send(1, &amqp.BasicGet{Queue: []byte("q")})
-	for lost := false; !lost; { // frames of the body may come before
-		p.in.Lock()
-		changed := p.in.changed
-		lost = p.in.err != nil
-		p.in.Unlock()
-		if !lost {
-			<-changed
-		}
-	}
+	p.awaitEnd() // frames of the body may come before
 
 	again := s.connect(t)
 	if _, _, body := again.get(1, "q"); body != "first" {
