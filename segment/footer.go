@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// Layout of the footer, which ends where the trailer begins. Behind its fixed part stand the table of
-// record places (u32 in units of eight bytes; zero = the record is lost) and the list of route-set
-// records (u32, record number minus first).
+// Layout of the footer, which ends where the trailer begins. Behind its head stand the tables: the places of
+// records (u32 in units of eight bytes; zero = the record is lost) and the list of route-set records (u32, record
+// number minus first). Head and tables have a checksum each, so that a start of the log can do with the heads.
 const (
 	footerMagic  = 0x315F_544F_4F46_524D // "MRFOOT_1"
 	footerEpoch  = 8                     // u64
@@ -19,8 +19,9 @@ const (
 	footerMax    = 48                    // i64 ms
 	footerSynced = 56                    // u64
 	footerEnd    = 64                    // u64
-	footerFlags  = 72                    // u64, bit 0: closed in good order
-	footerFixed  = 80
+	footerFlags  = 72                    // u32, bit 0: closed in good order
+	footerTables = 76                    // u32 checksum of the tables, to the end of the footer
+	footerHead   = 80
 
 	footerClosed = 1 // of footerFlags; unknown flags are ignored
 )
@@ -31,7 +32,7 @@ const (
 	trailerEpoch  = 8                     // u64
 	trailerFooter = 16                    // u64 offset
 	trailerLength = 24                    // u64 of the footer
-	trailerCRC    = 32                    // u32 of the footer
+	trailerCRC    = 32                    // u32 of the footer's head
 	trailerSelf   = 36                    // u32 of the trailer up to here
 
 	// TrailerSize is the length of the trailer.
@@ -53,16 +54,32 @@ type Summary struct {
 // Count is the number of records, lost ones included.
 func (s Summary) Count() int { return int(s.Last + 1 - s.First) }
 
-// Footer is a view of a sealed segment's tables. It borrows the bytes it was parsed from.
+// Footer is a view of a sealed segment's tables, of which nothing holds before Check has found them sound. It
+// borrows the bytes it was parsed from.
 type Footer struct {
 	Summary
-	table []byte
-	sets  []byte
+	tables tables
+	table  []byte
+	sets   []byte
+}
+
+// tables is what stands behind a footer's head.
+type tables struct {
+	bytes []byte
+	crc   uint32 // what the head says
+	at    int    // offset in the file
+}
+
+func (t tables) check() error {
+	if checksum(t.bytes) != t.crc {
+		return corrupt(t.at, 0, "footer's tables: checksum mismatch")
+	}
+	return nil
 }
 
 // FooterSize returns the bytes that footer and trailer take for so many records and route sets.
 func FooterSize(records, sets int) int64 {
-	return int64(align(footerFixed+4*records+4*sets) + TrailerSize)
+	return int64(align(footerHead+4*records+4*sets) + TrailerSize)
 }
 
 // AppendFooter appends footer and trailer for a segment written through offsets; at is the offset in
@@ -79,7 +96,7 @@ func AppendScannedFooter(dst []byte, s Summary, places, sets []uint32, at int64)
 func appendFooter(dst []byte, s Summary, sets []uint32, at int64, table func([]byte) []byte) []byte {
 	start := len(dst)
 	dst = slices.Grow(dst, int(FooterSize(s.Count(), len(sets))))
-	dst = append(dst, make([]byte, footerFixed)...)
+	dst = append(dst, make([]byte, footerHead)...)
 	p := dst[start:]
 	binary.LittleEndian.PutUint64(p, footerMagic)
 	binary.LittleEndian.PutUint64(p[footerEpoch:], s.Epoch)
@@ -92,7 +109,7 @@ func appendFooter(dst []byte, s Summary, sets []uint32, at int64, table func([]b
 	binary.LittleEndian.PutUint64(p[footerSynced:], uint64(s.Synced))
 	binary.LittleEndian.PutUint64(p[footerEnd:], uint64(s.End))
 	if s.Closed {
-		binary.LittleEndian.PutUint64(p[footerFlags:], footerClosed)
+		binary.LittleEndian.PutUint32(p[footerFlags:], footerClosed)
 	}
 	dst = appendUint32s(table(dst), sets)
 	for (len(dst)-start)&7 != 0 {
@@ -101,31 +118,33 @@ func appendFooter(dst []byte, s Summary, sets []uint32, at int64, table func([]b
 	return appendTrailer(dst, dst[start:], s.Epoch, at)
 }
 
-// appendTrailer appends the trailer of a footer that will stand at offset at of its file.
+// appendTrailer appends the trailer of a footer that will stand at offset at of its file, once it has put the
+// checksum of the tables into the footer's head.
 func appendTrailer(dst, footer []byte, epoch uint64, at int64) []byte {
+	binary.LittleEndian.PutUint32(footer[footerTables:], checksum(footer[footerHead:]))
 	dst = append(dst, make([]byte, TrailerSize)...)
 	t := dst[len(dst)-TrailerSize:]
 	binary.LittleEndian.PutUint64(t, trailerMagic)
 	binary.LittleEndian.PutUint64(t[trailerEpoch:], epoch)
 	binary.LittleEndian.PutUint64(t[trailerFooter:], uint64(at))
 	binary.LittleEndian.PutUint64(t[trailerLength:], uint64(len(footer)))
-	binary.LittleEndian.PutUint32(t[trailerCRC:], checksum(footer))
+	binary.LittleEndian.PutUint32(t[trailerCRC:], checksum(footer[:footerHead]))
 	binary.LittleEndian.PutUint32(t[trailerSelf:], checksum(t[:trailerSelf]))
 	return dst
 }
 
-// ParseFooter finds and checks the footer of a whole sealed file. An unsealed file, or one whose
-// trailer is a former use's, gives an error that matches ErrCorrupt: the caller scans instead.
+// ParseFooter finds the footer of a whole sealed file and checks trailer and head; it reads no table. An unsealed
+// file, or one whose trailer is a former use's, gives an error that matches ErrCorrupt: the caller scans instead.
 func ParseFooter(data []byte, epoch uint64) (Footer, error) {
-	p, offset, err := footerOf(data, epoch, footerFixed)
+	p, offset, err := footerOf(data, epoch)
 	if err != nil {
 		return Footer{}, err
 	}
 	return parseFooter(p, offset, epoch)
 }
 
-// footerOf follows the trailer of a file to a footer of at least shortest bytes and checks both.
-func footerOf(data []byte, epoch uint64, shortest int) (footer []byte, offset int, err error) {
+// footerOf follows the trailer of a file to the footer and checks the trailer and the footer's head.
+func footerOf(data []byte, epoch uint64) (footer []byte, offset int, err error) {
 	at := len(data) - TrailerSize
 	if at < HeaderSize {
 		return nil, 0, corrupt(max(at, 0), 0, "no room for a trailer")
@@ -139,11 +158,11 @@ func footerOf(data []byte, epoch uint64, shortest int) (footer []byte, offset in
 		return nil, 0, corrupt(at, 0, "trailer of another epoch")
 	}
 	start, length := binary.LittleEndian.Uint64(t[trailerFooter:]), binary.LittleEndian.Uint64(t[trailerLength:])
-	if start < HeaderSize || start > uint64(at) || length != uint64(at)-start || length < uint64(shortest) {
+	if start < HeaderSize || start > uint64(at) || length != uint64(at)-start || length < footerHead {
 		return nil, 0, corrupt(at, 0, "footer out of bounds")
 	}
 	footer = data[start:at]
-	if checksum(footer) != binary.LittleEndian.Uint32(t[trailerCRC:]) {
+	if checksum(footer[:footerHead]) != binary.LittleEndian.Uint32(t[trailerCRC:]) {
 		return nil, 0, corrupt(int(start), 0, "footer checksum mismatch")
 	}
 	return footer, int(start), nil
@@ -160,8 +179,8 @@ func parseFooter(p []byte, offset int, epoch uint64) (Footer, error) {
 		MaxTime: int64(binary.LittleEndian.Uint64(p[footerMax:])),
 		Synced:  LSN(binary.LittleEndian.Uint64(p[footerSynced:])),
 		End:     int64(binary.LittleEndian.Uint64(p[footerEnd:])),
-		Closed:  binary.LittleEndian.Uint64(p[footerFlags:])&footerClosed != 0,
-	}}
+		Closed:  binary.LittleEndian.Uint32(p[footerFlags:])&footerClosed != 0,
+	}, tables: tablesOf(p, offset)}
 	switch {
 	case binary.LittleEndian.Uint64(p) != footerMagic || f.Epoch != epoch:
 		return Footer{}, corrupt(offset, 0, "not this segment's footer")
@@ -169,13 +188,21 @@ func parseFooter(p []byte, offset int, epoch uint64) (Footer, error) {
 		return Footer{}, corrupt(offset, 0, "footer's numbers do not match its count")
 	case f.End < HeaderSize || f.End > int64(offset):
 		return Footer{}, corrupt(offset, 0, "footer's data end out of bounds")
-	case align(footerFixed+4*count+4*sets) != len(p):
+	case align(footerHead+4*count+4*sets) != len(p):
 		return Footer{}, corrupt(offset, 0, "footer length does not match its counts")
 	}
-	f.table = p[footerFixed : footerFixed+4*count]
-	f.sets = p[footerFixed+4*count : footerFixed+4*count+4*sets]
+	f.table = p[footerHead : footerHead+4*count]
+	f.sets = p[footerHead+4*count : footerHead+4*count+4*sets]
 	return f, nil
 }
+
+// tablesOf finds what stands behind the head of the footer p at an offset of its file.
+func tablesOf(p []byte, offset int) tables {
+	return tables{p[footerHead:], binary.LittleEndian.Uint32(p[footerTables:]), offset + footerHead}
+}
+
+// Check reads the tables, on which At and Set rely. The error matches ErrCorrupt.
+func (f *Footer) Check() error { return f.tables.check() }
 
 // At returns the place of record number First+i, 0 when the record is lost; i must be below Count.
 func (f *Footer) At(i int) int64 {

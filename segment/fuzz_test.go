@@ -133,6 +133,7 @@ func FuzzParseFooter(f *testing.F) {
 		if err != nil {
 			return
 		}
+		_ = footer.Check()
 		readAll(footer)
 	})
 }
@@ -168,7 +169,7 @@ func FuzzParseFooterFields(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		if len(p) < footerFixed {
+		if len(p) < footerHead {
 			return
 		}
 		footer, err := parseFooter(p, HeaderSize, testEpoch)

@@ -33,7 +33,7 @@ func everyKind(t testing.TB) []byte {
 	second.AppendHorizon(1700000000004, 3, 12, 104)
 	second.Append(KindTopology, 0, 4, 1700000000005, []byte{0, 1, 2, 3, 0xFF})
 	file := AppendHeader(nil, Header{
-		Shard: 2, Optional: 1 << 40, Epoch: testEpoch, Base: 101, Created: 1699999999999, FileSize: 1 << 16,
+		Shard: 2, Required: FeatureOld, Optional: 1 << 40, Epoch: testEpoch, Base: 101, Created: 1699999999999, FileSize: 1 << 16,
 	})
 	for _, b := range []*Batch{&first, &second} {
 		if err := b.Err(); err != nil {
@@ -122,6 +122,9 @@ func describe(t *testing.T, file []byte) string {
 	h, err := ParseHeader(file)
 	fmt.Fprintf(&out, "header %+v %v\n", h, err)
 	f, err := ParseFooter(file, h.Epoch)
+	if err == nil {
+		err = f.Check()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

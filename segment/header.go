@@ -12,8 +12,12 @@ const (
 	headerFileSize = 64 // u64
 )
 
+// FeatureOld is the required feature bit of a segment that may have old-generation files beside it. A reader
+// that does not know them would take what they stand for as lost.
+const FeatureOld uint64 = 1 << 0
+
 // segmentHeader is what is special about a segment's header; constant after start.
-var segmentHeader = headerKind{magic: "MILLRACE", version: Version, required: 0, end: headerFileSize + 8}
+var segmentHeader = headerKind{magic: "MILLRACE", version: Version, required: FeatureOld, end: headerFileSize + 8}
 
 // Header is what the first page of a segment says.
 type Header struct {

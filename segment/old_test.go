@@ -73,6 +73,15 @@ func oldDecoder(t testing.TB) *OldDecoder {
 	return d
 }
 
+// checkedOldFooter parses a footer and checks its tables.
+func checkedOldFooter(file []byte, epoch uint64) (OldFooter, error) {
+	f, err := ParseOldFooter(file, epoch)
+	if err == nil {
+		err = f.Check()
+	}
+	return f, err
+}
+
 // readOld returns every record that the footer names, all of which must be there.
 func readOld(t testing.TB, file []byte, f OldFooter, d *OldDecoder) []Record {
 	t.Helper()
@@ -115,7 +124,7 @@ func TestOldFilesGiveBackWhatWasWritten(t *testing.T) {
 			if err != nil || h != want {
 				t.Fatalf("header %+v, %v", h, err)
 			}
-			f, err := ParseOldFooter(file, h.Epoch)
+			f, err := checkedOldFooter(file, h.Epoch)
 			if err != nil || f.Records() != len(records) || f.Blocks() != c.blocks || f.First != 101 || f.Last != 1<<40 {
 				t.Fatalf("%d records, %d blocks, %v", f.Records(), f.Blocks(), err)
 			}
@@ -196,7 +205,7 @@ func describeOld(t *testing.T, file []byte) string {
 	var out strings.Builder
 	h, err := ParseOldHeader(file)
 	fmt.Fprintf(&out, "%+v %v\n", h, err)
-	f, err := ParseOldFooter(file, h.Epoch)
+	f, err := checkedOldFooter(file, h.Epoch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,11 +231,11 @@ func FuzzOldFile(f *testing.F) {
 	sound := oldImage(f, h, oldRecords([]LSN{101, 102, 105, 1 << 39}, 30))
 	f.Add(sound[HeaderSize:], uint32(0), uint64(0))
 	f.Add(sound[HeaderSize:len(sound)-100], uint32(0), uint64(0))
-	footer, err := ParseOldFooter(sound, h.Epoch)
+	footer, err := checkedOldFooter(sound, h.Epoch)
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, at := range []int{oldFooterFirst, oldFooterLast, oldFooterEnd, oldFooterBlocks, oldFooterRecords, oldFooterFixed + oldBlockOffset, oldFooterFixed + oldBlockRaw, oldFooterFixed + oldBlockCount, oldFooterFixed + oldBlockIndex} {
+	for _, at := range []int{oldFooterFirst, oldFooterLast, oldFooterEnd, oldFooterBlocks, oldFooterRecords, footerHead + oldBlockOffset, footerHead + oldBlockRaw, footerHead + oldBlockCount, footerHead + oldBlockIndex} {
 		for _, value := range []uint64{0, 1, 1 << 31, 1<<64 - 1} {
 			f.Add(sound[HeaderSize:], uint32(footer.End)+uint32(at), value)
 		}
@@ -240,7 +249,10 @@ func FuzzOldFile(f *testing.F) {
 			trailer := file[n:]
 			start := binary.LittleEndian.Uint64(trailer[trailerFooter:])
 			if start >= HeaderSize && start <= uint64(n) {
-				binary.LittleEndian.PutUint32(trailer[trailerCRC:], checksum(file[start:n]))
+				if footer := file[start:n]; len(footer) >= footerHead {
+					binary.LittleEndian.PutUint32(footer[footerTables:], checksum(footer[footerHead:]))
+					binary.LittleEndian.PutUint32(trailer[trailerCRC:], checksum(footer[:footerHead]))
+				}
 				binary.LittleEndian.PutUint32(trailer[trailerSelf:], checksum(trailer[:trailerSelf]))
 			}
 		}
@@ -255,7 +267,7 @@ func FuzzOldFile(f *testing.F) {
 				}
 			}
 		}
-		if footer, err := ParseOldFooter(file, h.Epoch); err == nil {
+		if footer, err := checkedOldFooter(file, h.Epoch); err == nil {
 			check(footer)
 		}
 		if scan, err := ScanOld(file, h, d); err == nil {

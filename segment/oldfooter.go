@@ -5,8 +5,9 @@ import (
 	"sort"
 )
 
-// Layout of the footer of an old-generation file, which ends where the trailer begins. Behind its fixed part
-// stand the blocks and then the records, each in the order of their numbers.
+// Layout of the footer of an old-generation file, which ends where the trailer begins. Behind its head, as long as
+// that of a segment's footer and with the tables' checksum at the same place, stand the blocks and then the
+// records, each in the order of their numbers.
 const (
 	oldFooterMagic   = 0x315F_4446_444C_4F4D // "MOLDFD_1"
 	oldFooterEpoch   = 8                     // u64
@@ -18,8 +19,7 @@ const (
 	oldFooterEnd     = 56                    // u64
 	oldFooterBlocks  = 64                    // u32
 	oldFooterRecords = 68                    // u32
-	oldFooterUnused  = 72                    // u64, zero
-	oldFooterFixed   = 80
+	oldFooterUnused  = 72                    // u32, zero
 
 	oldBlockOffset     = 0  // u64
 	oldBlockFirst      = 8  // u64
@@ -61,7 +61,7 @@ func (t *oldTable) add(lsn LSN, timeMs int64, place int) {
 // appendFooter appends footer and trailer; at is where they will stand in the file.
 func (t *oldTable) appendFooter(dst []byte, h OldHeader, minTime, maxTime, at int64) []byte {
 	start := len(dst)
-	dst = append(dst, make([]byte, oldFooterFixed)...)
+	dst = append(dst, make([]byte, footerHead)...)
 	raw := uint64(0)
 	for _, b := range t.blocks {
 		raw += uint64(b.Raw)
@@ -95,7 +95,8 @@ func (t *oldTable) appendFooter(dst []byte, h OldHeader, minTime, maxTime, at in
 	return appendTrailer(dst, dst[start:], h.Epoch, at)
 }
 
-// OldFooter is a view of an old-generation file's tables. It borrows the bytes it was parsed from.
+// OldFooter is a view of an old-generation file's tables, of which nothing holds but their sizes before Check has
+// found them sound. It borrows the bytes it was parsed from.
 type OldFooter struct {
 	Epoch    uint64
 	First    LSN // the file stands for all records First to Last
@@ -105,6 +106,7 @@ type OldFooter struct {
 	RawBytes int64 // of all records, before compression
 	End      int64 // where the last block ends
 
+	tables  tables
 	blocks  []byte
 	records []byte
 }
@@ -117,17 +119,16 @@ type OldRecord struct {
 	Place int // in the block's raw bytes
 }
 
-// ParseOldFooter finds and checks the footer of an old-generation file. The error matches ErrCorrupt; the
-// file may then still be scanned (ScanOld).
+// ParseOldFooter finds the footer of an old-generation file and checks trailer and head; it reads no table. The
+// error matches ErrCorrupt; the file may then still be scanned (ScanOld).
 func ParseOldFooter(data []byte, epoch uint64) (OldFooter, error) {
-	p, offset, err := footerOf(data, epoch, oldFooterFixed)
+	p, offset, err := footerOf(data, epoch)
 	if err != nil {
 		return OldFooter{}, err
 	}
 	return parseOldFooter(p, offset, epoch)
 }
 
-// parseOldFooter checks all that lookups rely on: bounds, and that numbers and times rise.
 func parseOldFooter(p []byte, offset int, epoch uint64) (OldFooter, error) {
 	f := OldFooter{
 		Epoch:    binary.LittleEndian.Uint64(p[oldFooterEpoch:]),
@@ -137,10 +138,11 @@ func parseOldFooter(p []byte, offset int, epoch uint64) (OldFooter, error) {
 		MaxTime:  int64(binary.LittleEndian.Uint64(p[oldFooterMax:])),
 		RawBytes: int64(binary.LittleEndian.Uint64(p[oldFooterRaw:])),
 		End:      int64(binary.LittleEndian.Uint64(p[oldFooterEnd:])),
+		tables:   tablesOf(p, offset),
 	}
 	blocks := int(binary.LittleEndian.Uint32(p[oldFooterBlocks:]))
 	records := int(binary.LittleEndian.Uint32(p[oldFooterRecords:]))
-	behind := oldFooterFixed + oldBlockSize*blocks
+	behind := footerHead + oldBlockSize*blocks
 	switch {
 	case binary.LittleEndian.Uint64(p) != oldFooterMagic || f.Epoch != epoch:
 		return OldFooter{}, corrupt(offset, 0, "not this file's footer")
@@ -151,15 +153,25 @@ func parseOldFooter(p []byte, offset int, epoch uint64) (OldFooter, error) {
 	case align(behind+oldRecordSize*records) != len(p):
 		return OldFooter{}, corrupt(offset, 0, "footer length does not match its counts")
 	}
-	f.blocks = p[oldFooterFixed:behind]
+	f.blocks = p[footerHead:behind]
 	f.records = p[behind : behind+oldRecordSize*records]
-	if reason := f.check(); reason != "" {
-		return OldFooter{}, corrupt(offset, 0, reason)
-	}
 	return f, nil
 }
 
-func (f *OldFooter) check() string {
+// Check reads the tables and looks at all that lookups rely on: checksum, bounds, and that numbers and times
+// rise. The error matches ErrCorrupt.
+func (f *OldFooter) Check() error {
+	if err := f.tables.check(); err != nil {
+		return err
+	}
+	if reason := f.disorder(); reason != "" {
+		return corrupt(f.tables.at, 0, reason)
+	}
+	return nil
+}
+
+// disorder says what is not as it must be in tables that were read as they were written; empty when all is.
+func (f *OldFooter) disorder() string {
 	next, index, raw, previous := f.First, 0, int64(0), int64(-1<<63)
 	for i := range f.Blocks() {
 		b := f.Block(i)

@@ -31,7 +31,9 @@ func ScanOld(data []byte, h OldHeader, decoder *OldDecoder) (OldScan, error) {
 	}
 	footer := s.table.appendFooter(nil, h, s.minTime, s.maxTime, s.end)
 	var err error
-	s.out.Footer, err = parseOldFooter(footer[:len(footer)-TrailerSize], int(s.end), h.Epoch)
+	if s.out.Footer, err = parseOldFooter(footer[:len(footer)-TrailerSize], int(s.end), h.Epoch); err == nil {
+		err = s.out.Footer.Check()
+	}
 	return s.out, err
 }
 
