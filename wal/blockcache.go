@@ -49,14 +49,14 @@ func newBlockCache() (*blockCache, error) {
 	return c, nil
 }
 
-// block returns the raw bytes of a file's block. The caller holds a lease on the file while it asks; the bytes
+// block returns the raw bytes of a file's block number i, at. The caller holds a lease on the file while it asks; the bytes
 // are memory of their own.
-func (c *blockCache) block(s *segmentFile, i int) ([]byte, error) {
-	b := c.entry(blockKey{s, i})
+func (c *blockCache) block(s *segmentFile, i int, at segment.OldBlock) ([]byte, error) {
+	b := c.entry(blockKey{s, i}, at.Raw)
 	b.once.Do(func() {
 		// Once does not know of panics, and others wait.
 		b.err = s.guarded(func() (err error) {
-			b.raw, err = c.decoder.Block(s.mapping.Bytes(), s.old.footer.Block(i))
+			b.raw, err = c.decoder.Block(s.mapping.Bytes(), at)
 			return err
 		})
 	})
@@ -76,14 +76,14 @@ func (c *blockCache) drop(b *cachedBlock) {
 }
 
 // entry returns the cached block, or makes it one that is yet to be read, and lets go of what is too much.
-func (c *blockCache) entry(key blockKey) *cachedBlock {
+func (c *blockCache) entry(key blockKey, size int) *cachedBlock {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.mu.blocks[key]; ok {
 		c.mu.used.MoveToFront(e)
 		return e.Value.(*cachedBlock)
 	}
-	b := &cachedBlock{key: key, size: key.file.old.footer.Block(key.block).Raw}
+	b := &cachedBlock{key: key, size: size}
 	if b.size > cachedBytes {
 		return b
 	}

@@ -25,6 +25,9 @@ type candidate struct {
 	footer   *segment.Footer
 	scan     *segment.Scan // without footer
 	old      *oldCandidate // an old-generation file; it has neither footer nor scan
+
+	checked    bool  // the footer's tables were read; see checkTables
+	tableFault error // of a segment's, found then
 }
 
 // readDir opens every segment of the directory. What it does not know is left alone.
@@ -130,7 +133,7 @@ func (c *candidate) read(shard uint32) error {
 	if footer, err := segment.ParseFooter(data, c.header.Epoch); err == nil && footer.First == base {
 		c.footer = &footer
 	}
-	return c.mapping.Cool() // all footers of a large log are much
+	return c.mapping.Cool()
 }
 
 // info describes a segment that was scanned.

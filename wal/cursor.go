@@ -113,7 +113,10 @@ func (c *Cursor) resolve(id uint64) ([]segment.QueueID, error) {
 	if queues, ok := c.sets[id]; ok {
 		return queues, nil
 	}
-	c.numbers = s.setRecords(c.numbers[:0])
+	var err error
+	if c.numbers, err = s.setRecords(c.numbers[:0]); err != nil {
+		return nil, err
+	}
 	for ; c.setsLen < len(c.numbers); c.setsLen++ {
 		lsn := c.numbers[c.setsLen]
 		if lsn > c.record.LSN() {

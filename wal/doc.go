@@ -40,7 +40,8 @@
 // reported, and all after it is kept. Nothing that was synced is ever truncated.
 //
 // Start always begins a new segment, so torn bytes are never overwritten. A footer is written only
-// once its segment is synced, so a segment with a sound footer needs no reading. A spare becomes a
+// once its segment is synced, so a segment with a sound footer needs no reading: Open takes the footer's head, of
+// fixed size, and the tables behind it are checked before their first use, and made anew if they are damaged. A spare becomes a
 // segment by a header write and a rename; a crash in between leaves a spare, or a file without
 // header that recovery takes for never used. A used file becomes a spare by a rename that is on disk
 // before its header is wiped.

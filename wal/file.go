@@ -33,8 +33,9 @@ type segmentFile struct {
 
 // places says where records are: offsets while the segment is written, its footer once it has one.
 type places struct {
-	offsets *segment.Offsets
-	footer  *segment.Footer
+	offsets   *segment.Offsets
+	footer    *segment.Footer
+	unchecked *unchecked // nil = the footer's tables are sound; see located
 }
 
 func (s *segmentFile) lastLSN() segment.LSN { return segment.LSN(s.last.Load()) }
@@ -45,6 +46,12 @@ func (s *segmentFile) sealed() bool { return s.old != nil || s.places.Load().foo
 func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
 	var at int64
 	p := s.places.Load()
+	if p.unchecked != nil {
+		var err error
+		if p, err = s.located(); err != nil {
+			return nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, err)
+		}
+	}
 	if p.footer != nil {
 		at = p.footer.At(int(lsn - s.base))
 	} else {
@@ -76,20 +83,24 @@ func (s *segmentFile) damaged(lsn segment.LSN, at int64, reason string) error {
 	return fmt.Errorf("%s: %w", s.path, &segment.CorruptError{Offset: at, LSN: lsn, Reason: reason})
 }
 
-// setRecords returns the numbers of the segment's route-set records, in order.
-func (s *segmentFile) setRecords(dst []segment.LSN) []segment.LSN {
-	if footer := s.places.Load().footer; footer != nil {
-		for i := range footer.SetCount() {
-			dst = append(dst, s.base+segment.LSN(footer.Set(i)))
+// setRecords appends the numbers of the segment's route-set records, in order. The caller holds a lease.
+func (s *segmentFile) setRecords(dst []segment.LSN) ([]segment.LSN, error) {
+	p, err := s.located()
+	if err != nil {
+		return dst, err
+	}
+	if p.footer != nil {
+		for i := range p.footer.SetCount() {
+			dst = append(dst, s.base+segment.LSN(p.footer.Set(i)))
 		}
-		return dst
+		return dst, nil
 	}
 	if sets := s.sets.Load(); sets != nil {
 		for _, n := range *sets {
 			dst = append(dst, s.base+segment.LSN(n))
 		}
 	}
-	return dst
+	return dst, nil
 }
 
 // summary is what the footer will say; for a segment that is no longer written.
@@ -124,7 +135,7 @@ func (s *segmentFile) info() SegmentInfo {
 		MinTime: time.UnixMilli(s.minTime.Load()), MaxTime: time.UnixMilli(s.maxTime.Load()), Sealed: s.sealed(),
 	}
 	if s.old != nil {
-		info.Old, info.Records, info.Bytes = true, s.old.footer.Records(), s.old.footer.RawBytes
+		info.Old, info.Records, info.Bytes = true, s.old.head.Records(), s.old.head.RawBytes
 	}
 	return info
 }

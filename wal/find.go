@@ -24,7 +24,7 @@ func (l *Log) Find(t time.Time) segment.LSN {
 		}
 		var lsn segment.LSN
 		var ok bool
-		err := s.guarded(func() error { lsn, ok = s.findTime(ms, last); return nil })
+		err := s.guarded(func() (err error) { lsn, ok, err = s.findTime(ms, last); return err })
 		l.warmed(s)
 		s.mapping.Release()
 		if err != nil {
@@ -38,7 +38,7 @@ func (l *Log) Find(t time.Time) segment.LSN {
 }
 
 // findTime walks the batch headers, a page or less each.
-func (s *segmentFile) findTime(ms int64, last segment.LSN) (segment.LSN, bool) {
+func (s *segmentFile) findTime(ms int64, last segment.LSN) (segment.LSN, bool, error) {
 	if s.old != nil {
 		return s.findOldTime(ms)
 	}
@@ -52,9 +52,9 @@ func (s *segmentFile) findTime(ms int64, last segment.LSN) (segment.LSN, bool) {
 		}
 		if batch.Time >= ms {
 			first := max(batch.First, s.base)
-			return first, first <= last
+			return first, first <= last, nil
 		}
 		at += batch.Length
 	}
-	return 0, false
+	return 0, false, nil
 }

@@ -215,7 +215,9 @@ func (l *Log) writeFooter(s *segmentFile, mapped []byte, at int64, closed bool) 
 	}
 	var footer segment.Footer
 	if err := s.guarded(func() (err error) {
-		footer, err = segment.ParseFooter(mapped[:at+int64(len(bytes))], s.epoch)
+		if footer, err = segment.ParseFooter(mapped[:at+int64(len(bytes))], s.epoch); err == nil {
+			err = footer.Check()
+		}
 		return err
 	}); err != nil {
 		return fmt.Errorf("%s: footer just written: %w", s.path, err)

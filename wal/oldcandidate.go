@@ -63,14 +63,13 @@ func (c *candidate) readOld(n name, shard uint32, decoder *segment.OldDecoder) e
 	case shard != anyShard && header.Shard != shard:
 		return fmt.Errorf("%s: belongs to shard %d, not %d", path, header.Shard, shard)
 	}
-	c.readOldFooter(header, decoder)
+	c.readOldFooter(decoder)
 	return c.mapping.Cool()
 }
 
-// readOldFooter takes the footer as it is or makes it anew from the blocks.
-func (c *candidate) readOldFooter(header segment.OldHeader, decoder *segment.OldDecoder) {
-	data := c.mapping.Bytes()
-	footer, err := segment.ParseOldFooter(data, c.header.Epoch)
+// readOldFooter takes the footer's head as it is or makes the footer anew from the blocks.
+func (c *candidate) readOldFooter(decoder *segment.OldDecoder) {
+	footer, err := segment.ParseOldFooter(c.mapping.Bytes(), c.header.Epoch)
 	if err == nil && (footer.First != c.base || footer.Last != c.old.last) {
 		err = &segment.CorruptError{Offset: footer.End, Reason: "footer is of another range of records"}
 	}
@@ -78,16 +77,23 @@ func (c *candidate) readOldFooter(header segment.OldHeader, decoder *segment.Old
 		c.old.footer = footer
 		return
 	}
-	c.old.footerFault = err
-	if c.fault == nil {
-		scan, err := segment.ScanOld(data, header, decoder)
-		if err == nil {
-			c.old.footer, c.old.damages = scan.Footer, scan.Damages
-			return
-		}
-		c.fault = err
+	if c.fault != nil {
+		c.old.footerFault, c.unused = err, true
+		return
 	}
-	c.unused = true
+	c.scanOld(err, decoder)
+}
+
+// scanOld makes a damaged footer anew from the blocks.
+func (c *candidate) scanOld(cause error, decoder *segment.OldDecoder) {
+	header := segment.OldHeader{Epoch: c.header.Epoch, First: c.base, Last: c.old.last, Created: c.header.Created}
+	c.old.footerFault, c.checked = cause, true
+	scan, err := segment.ScanOld(c.mapping.Bytes(), header, decoder)
+	if err != nil {
+		c.fault, c.unused = err, true
+		return
+	}
+	c.old.footer, c.old.damages = scan.Footer, scan.Damages
 }
 
 // lastLSN is the last record of a candidate that says so itself.
@@ -103,6 +109,7 @@ func (c *candidate) lastLSN() (last segment.LSN, ok bool) {
 
 // sound reports whether every byte of an old-generation file that counts is as it was written.
 func (c *candidate) sound(decoder *segment.OldDecoder) bool {
+	c.checkTables(decoder)
 	if c.unused || c.fault != nil || c.old.footerFault != nil {
 		return false
 	}
@@ -161,7 +168,7 @@ func tellGenerations(candidates []*candidate, decoder *segment.OldDecoder) gener
 		case old.sound(decoder):
 			g.superseded = append(g.superseded, inner...)
 			g.drop(inner)
-		case old.unused || complete(inner, old):
+		case old.unused || complete(inner, old, decoder):
 			g.aside = append(g.aside, old)
 			g.drop([]*candidate{old})
 		default:
@@ -189,9 +196,10 @@ func (g *generations) drop(files []*candidate) {
 }
 
 // complete reports whether files, sorted by base, hold the whole range of old.
-func complete(files []*candidate, old *candidate) bool {
+func complete(files []*candidate, old *candidate, decoder *segment.OldDecoder) bool {
 	next := old.base
 	for _, c := range files {
+		c.checkTables(decoder)
 		last, ok := c.lastLSN()
 		if !ok || c.unused || c.fault != nil || c.base != next || c.old != nil && len(c.old.damages) > 0 {
 			return false

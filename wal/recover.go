@@ -236,22 +236,26 @@ func (l *Log) adopt(kept []*candidate) error {
 			l.found.headers = append(l.found.headers, c)
 		}
 		if c.old != nil {
-			s.adoptOld(&oldFile{footer: c.old.footer, damages: c.old.damages, cache: l.cache})
+			old := newOldFile(&oldTables{c.old.footer, c.old.damages}, l.cache)
+			if !c.checked {
+				old = &oldFile{head: c.old.footer, unchecked: &unchecked{logger: l.logger}, cache: l.cache}
+			}
+			s.adoptOld(old)
 			l.mu.timeMs = max(l.mu.timeMs, c.old.footer.MaxTime)
 			continue
 		}
-		footer := c.footer
-		if footer == nil {
+		found := places{footer: c.footer, unchecked: &unchecked{logger: l.logger}}
+		if c.footer == nil {
 			// The footer that Start will write serves until then from memory.
 			scanned, err := scannedFooter(c.scan)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.path, err)
 			}
-			footer = &scanned
+			found = places{footer: &scanned}
 			l.found.unsealed = append(l.found.unsealed, c)
 		}
-		s.adoptFooter(footer)
-		l.mu.timeMs = max(l.mu.timeMs, footer.MaxTime)
+		s.adoptFooter(found)
+		l.mu.timeMs = max(l.mu.timeMs, found.footer.MaxTime)
 	}
 	l.segments.Store(&list)
 	l.recovery.Segments = len(list)
@@ -275,8 +279,9 @@ func scannedFooter(scan *segment.Scan) (segment.Footer, error) {
 	return footer, err
 }
 
-func (s *segmentFile) adoptFooter(footer *segment.Footer) {
-	s.places.Store(&places{footer: footer})
+func (s *segmentFile) adoptFooter(found places) {
+	footer := found.footer
+	s.places.Store(&found)
 	s.end.Store(footer.End)
 	s.last.Store(uint64(footer.Last))
 	s.minTime.Store(footer.MinTime)

@@ -203,13 +203,15 @@ func (r *relocation) open(path string, header segment.OldHeader) (*segmentFile, 
 	s := &segmentFile{path: path, base: header.First, epoch: header.Epoch, size: r.done.WrittenBytes, mapping: mapping}
 	var footer segment.OldFooter
 	if err := s.guarded(func() error {
-		footer, err = segment.ParseOldFooter(mapping.Bytes(), header.Epoch)
+		if footer, err = segment.ParseOldFooter(mapping.Bytes(), header.Epoch); err == nil {
+			err = footer.Check()
+		}
 		return err
 	}); err != nil {
 		mapping.Release()
 		return nil, fmt.Errorf("%s: footer just written: %w", r.file.Name(), err)
 	}
-	s.adoptOld(&oldFile{footer: footer, cache: r.log.cache})
+	s.adoptOld(newOldFile(&oldTables{footer: footer}, r.log.cache))
 	return s, nil
 }
 
@@ -245,9 +247,13 @@ func (r *relocation) segment(s *segmentFile) error {
 
 // old reads all blocks of an old-generation file. They do not go through the cache, which is for readers.
 func (r *relocation) old(s *segmentFile) error {
-	footer := &s.old.footer
-	if len(s.old.damages) > 0 {
-		d := s.old.damages[0]
+	t, err := s.oldTables()
+	if err != nil {
+		return err
+	}
+	footer := &t.footer
+	if len(t.damages) > 0 {
+		d := t.damages[0]
 		return &segment.CorruptError{Offset: d.Offset, LSN: d.From, Reason: d.Reason}
 	}
 	for i := range footer.Blocks() {

@@ -66,7 +66,7 @@ func BenchmarkViewOld(b *testing.B) {
 		b.Fatal(err)
 	}
 	s := l.list()[0]
-	footer := &s.old.footer
+	footer := &s.old.head
 	for _, c := range []struct {
 		name string
 		cold bool

@@ -241,7 +241,7 @@ func TestDamageInAnOldFileCostsNoMoreThanItsBlock(t *testing.T) {
 	}
 	relocate(t, l, 0, 2, every(2))
 	last := l.Segments()[0].Last
-	path, footer := l.Segments()[0].Path, l.list()[0].old.footer
+	path, footer := l.Segments()[0].Path, l.list()[0].old.head
 	var blocks []segment.OldBlock
 	for i := range footer.Blocks() {
 		blocks = append(blocks, footer.Block(i))

@@ -389,7 +389,7 @@ func TestAViewBoundsTheBlocksItHolds(t *testing.T) {
 		appendBodies(t, l, fmt.Sprintf("%06d %s", i, strings.Repeat("x", 10000)))
 	}
 	relocate(t, l, 0, 6, every(1))
-	footer := &l.list()[0].old.footer
+	footer := &l.list()[0].old.head
 	if footer.Blocks() < 2*viewBlocks {
 		t.Fatalf("%d blocks", footer.Blocks())
 	}
@@ -410,7 +410,7 @@ func TestAViewBoundsTheBlocksItHolds(t *testing.T) {
 			t.Fatalf("record %d is wrong", i)
 		}
 		if cap(r) == len(r) {
-			raw, err := l.cache.block(l.list()[0], i/2)
+			raw, err := l.cache.block(l.list()[0], i/2, footer.Block(i/2))
 			if err != nil {
 				t.Fatal(err)
 			}

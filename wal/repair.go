@@ -40,7 +40,8 @@ func (l *Log) rewriteHeader(c *candidate) error {
 	}
 	defer file.Close()
 	header := segment.AppendHeader(nil, segment.Header{
-		Shard: l.cfg.Shard, Epoch: c.header.Epoch, Base: c.base, Created: time.Now().UnixMilli(), FileSize: c.size,
+		Shard: l.cfg.Shard, Required: segment.FeatureOld, Epoch: c.header.Epoch, Base: c.base,
+		Created: time.Now().UnixMilli(), FileSize: c.size,
 	})
 	if c.old != nil {
 		header = segment.AppendOldHeader(nil, segment.OldHeader{

@@ -160,7 +160,9 @@ func (l *Log) replaceSealed(c *candidate, file *os.File, size int64) error {
 	}
 	var footer segment.Footer
 	err = guarded(func(found func(string, *segment.Mapping)) { found(c.path, mapping) }, func() (err error) {
-		footer, err = segment.ParseFooter(mapping.Bytes(), c.header.Epoch)
+		if footer, err = segment.ParseFooter(mapping.Bytes(), c.header.Epoch); err == nil {
+			err = footer.Check()
+		}
 		return err
 	})
 	if err != nil {
@@ -170,7 +172,7 @@ func (l *Log) replaceSealed(c *candidate, file *os.File, size int64) error {
 	fresh := &segmentFile{
 		path: c.path, base: c.base, epoch: c.header.Epoch, size: size, mapping: mapping,
 	}
-	fresh.adoptFooter(&footer)
+	fresh.adoptFooter(places{footer: &footer})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list := append([]*segmentFile(nil), l.list()...)

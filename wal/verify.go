@@ -133,6 +133,9 @@ func (v *verifier) open(dir string) ([]*candidate, error) {
 		}
 		path := filepath.Join(dir, entry.Name())
 		c, err := openFile(path, n, anyShard, v.decoder)
+		if err == nil {
+			err = guarded(mappingsOf([]*candidate{c}), func() error { c.checkTables(v.decoder); return nil })
+		}
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			continue // retired since the directory was read
@@ -167,7 +170,11 @@ func (v *verifier) segment(c *candidate) {
 		for _, d := range scan.Damages {
 			v.fault(c.path, d.Offset, 0, quarantineReason(Quarantine{From: d.From, To: d.To, Reason: d.Reason}))
 		}
-		v.footer(c, scan)
+		if c.tableFault == nil {
+			v.footer(c, scan)
+		} else {
+			v.fault(c.path, 0, 0, c.tableFault.Error())
+		}
 	} else {
 		// The scan that found the end called nobody; the part that counts is read again.
 		cfg.End, cfg.Before = scan.End, scan.Last+1

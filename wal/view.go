@@ -49,13 +49,9 @@ func (v *View) at(lsn segment.LSN) (*segmentFile, error) {
 
 // oldRecord returns a record of an old-generation file.
 func (v *View) oldRecord(s *segmentFile, lsn segment.LSN) (segment.Record, error) {
-	at, raw, err := s.oldBlock(lsn)
+	record, raw, err := s.oldRecord(lsn)
 	if err != nil {
 		return nil, err
-	}
-	record, err := s.old.footer.RecordIn(raw, at)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.path, err)
 	}
 	if len(v.block) > 0 && &v.block[0] == &raw[0] {
 		return record, nil
