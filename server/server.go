@@ -84,13 +84,17 @@ func (c Config) Validate() error {
 	if c.CheckpointEvery < 0 {
 		faults = append(faults, fmt.Errorf("checkpoint interval %v is negative", c.CheckpointEvery))
 	}
+	if c.RetainBytes < 0 {
+		faults = append(faults, fmt.Errorf("retained bytes %d are negative", c.RetainBytes))
+	}
+	if c.RetainTime < 0 {
+		faults = append(faults, fmt.Errorf("retained time %v is negative", c.RetainTime))
+	}
 	if c.DiskFreeLimit < 0 {
 		faults = append(faults, fmt.Errorf("limit of free disk space %d is negative", c.DiskFreeLimit))
 	}
 	faults = append(faults, c.MemoryLimit.Validate())
-	faults = append(faults, wal.Config{
-		Dir: "-", SegmentSize: c.SegmentSize, Sync: c.Sync, RetainBytes: c.RetainBytes, RetainTime: c.RetainTime,
-	}.Validate())
+	faults = append(faults, wal.Config{Dir: "-", SegmentSize: c.SegmentSize, Sync: c.Sync}.Validate())
 	return errors.Join(faults...)
 }
 

@@ -55,8 +55,8 @@ func verify(data string, out, errOut io.Writer) int {
 	}
 	for _, info := range report.Segments {
 		if info.Old {
-			fmt.Fprintf(out, "%s: old generation, %d of records %d to %d, %d bytes of %d\n",
-				info.Path, info.Records, info.Base, info.Last, info.Size, info.Bytes)
+			fmt.Fprintf(out, "%s: old generation, %d of records %d to %d, %d bytes stored in %d, %.1f : 1\n",
+				info.Path, info.Records, info.Base, info.Last, info.Bytes, info.Size, float64(info.Bytes)/float64(info.Size))
 		}
 	}
 	for _, path := range report.Superseded {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 )
@@ -39,11 +38,6 @@ type Config struct {
 	Shard       uint32 // written to every segment; another shard's segments are refused
 	SegmentSize int64  // bytes, a multiple of 4096; 0 = 64 MiB
 	Sync        Level
-
-	// A segment is kept while the segments after it hold fewer than RetainBytes, and while its newest
-	// batch is younger than RetainTime; zero keeps nothing beyond what Retire's floor needs.
-	RetainBytes int64
-	RetainTime  time.Duration
 
 	// KeepFree is how many bytes the log leaves free on its file system: with less it makes no new file, and
 	// is full when those that it has are used up.
@@ -81,12 +75,6 @@ func (c Config) Validate() error {
 	}
 	if c.Sync != SyncDisk && c.Sync != SyncOS {
 		faults = append(faults, fmt.Errorf("unknown sync level %d", int(c.Sync)))
-	}
-	if c.RetainBytes < 0 {
-		faults = append(faults, fmt.Errorf("retained bytes %d are negative", c.RetainBytes))
-	}
-	if c.RetainTime < 0 {
-		faults = append(faults, fmt.Errorf("retained time %v is negative", c.RetainTime))
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("wal config: %w", errors.Join(faults...))

@@ -94,7 +94,7 @@ func (c *Cursor) Queues(dst []segment.QueueID) ([]segment.QueueID, error) {
 // Skipped is the number of damaged records passed over.
 func (c *Cursor) Skipped() int { return c.skipped }
 
-// Err is what ended the cursor; nil while it can go on. It matches ErrGone when retention overtook it.
+// Err is what ended the cursor; nil while it can go on. It matches ErrGone when Retire overtook it.
 func (c *Cursor) Err() error { return c.err }
 
 // Close gives the cursor's lease back.

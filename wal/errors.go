@@ -13,7 +13,7 @@ var (
 	// ErrUnreadable marks bytes of a file that the system could not bring in: the file was cut short, or its
 	// disk failed. It is no verdict about what stands there: the disk may be mended.
 	ErrUnreadable = errors.New("file cannot be read: it was cut short, or its disk failed")
-	// ErrGone marks a record that retention has removed.
+	// ErrGone marks a record that Retire or Relocate has removed.
 	ErrGone = errors.New("record is gone")
 	// ErrNotWritten marks a record number beyond the last.
 	ErrNotWritten = errors.New("record is not written yet")

@@ -600,11 +600,11 @@ func TestSparesOfAnEarlierRunAreUsed(t *testing.T) {
 }
 
 func TestValidateReportsAllFaults(t *testing.T) {
-	err := Config{SegmentSize: 5000, Sync: 7, RetainBytes: -1, RetainTime: -1, Shard: anyShard}.Validate()
+	err := Config{SegmentSize: 5000, Sync: 7, Shard: anyShard}.Validate()
 	if err == nil {
 		t.Fatal("valid")
 	}
-	for _, part := range []string{"directory", "segment size", "sync level", "bytes", "time", "shard"} {
+	for _, part := range []string{"directory", "segment size", "sync level", "shard"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in %q", part, err)
 		}

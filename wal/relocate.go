@@ -41,7 +41,7 @@ func (l *Log) PaceRelocation(bytesPerSecond int64) { l.pace.Store(bytesPerSecond
 //
 // ready is called when the new file is on disk and before it takes the place of the others; its error abandons
 // the relocation. So does the end of ctx, and damage in a file: nothing that cannot be read is dropped, and the
-// error then matches segment.ErrCorrupt. ErrGone means that retention came first. An abandoned relocation changes
+// error then matches segment.ErrCorrupt. ErrGone means that Retire came first. An abandoned relocation changes
 // nothing. One relocation runs at a time; Close ends it.
 //
 // Views keep what they hold. The order is the crash argument: the new file is whole on disk before it has its

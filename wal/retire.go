@@ -4,41 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 )
 
-// Retire gives up the oldest segments whose records all lie below floor and that retention does not
-// keep; never one in the middle, never one without a footer. Their files become spares when no
-// reader holds a lease, else they are deleted; readers keep what they hold.
+// Retire gives up the oldest segments whose records all lie below floor; never one in the middle, never one
+// without a footer, and never the newest. Their files become spares when no reader holds a lease, else they are
+// deleted; readers keep what they hold.
 func (l *Log) Retire(floor segment.LSN) error {
 	l.retiring.Lock()
 	defer l.retiring.Unlock()
 	for {
 		list := l.list()
-		if len(list) < 2 || !l.retirable(list, floor) {
+		if len(list) < 2 || list[0].lastLSN() >= floor || !list[0].sealed() {
 			return nil
 		}
 		if err := l.retire(list[0]); err != nil {
 			return fmt.Errorf("retire %s: %w", list[0].path, err)
 		}
 	}
-}
-
-func (l *Log) retirable(list []*segmentFile, floor segment.LSN) bool {
-	oldest := list[0]
-	if oldest.lastLSN() >= floor || !oldest.sealed() {
-		return false
-	}
-	if l.cfg.RetainTime > 0 && oldest.maxTime.Load() > time.Now().Add(-l.cfg.RetainTime).UnixMilli() {
-		return false
-	}
-	kept := int64(0)
-	for _, s := range list[1:] {
-		kept += s.end.Load()
-	}
-	return kept >= l.cfg.RetainBytes
 }
 
 // retire takes the name away first: until that has worked the file stays part of the log.

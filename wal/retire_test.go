@@ -53,33 +53,6 @@ func TestRetireRemovesThePrefixBelowTheFloor(t *testing.T) {
 	goOn(t, l.cfg.Dir, want[infos[4].Base-1:])
 }
 
-func TestRetentionKeepsSegmentsAboveTheFloor(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		cfg  Config
-		left int
-	}{
-		{"by time", Config{RetainTime: time.Hour}, 5},
-		{"by bytes, all", Config{RetainBytes: 1 << 30}, 5},
-		{"by bytes, some", Config{RetainBytes: testSegmentSize * 3 / 2}, 3},
-		{"none", Config{}, 1},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			c.cfg.Dir = t.TempDir()
-			l := openLog(t, c.cfg)
-			rotated(t, l, 5)
-			awaitSealed(t, l, 4)
-			if err := l.Retire(l.Last() + 1); err != nil {
-				t.Fatal(err)
-			}
-			if got := len(l.Segments()); got != c.left {
-				t.Fatalf("%d segments left, want %d", got, c.left)
-			}
-			closeLog(t, l)
-		})
-	}
-}
-
 func TestFilesAreUsedAgainAndStaleBytesNeverRead(t *testing.T) {
 	made := 0
 	l := openLog(t, Config{Dir: t.TempDir(), Disk: Disk{Allocate: func(file *os.File, size int64) error {

@@ -26,7 +26,7 @@ const viewBlocks = 8
 // NewView returns a view; it costs nothing until it is used.
 func (l *Log) NewView() *View { return &View{log: l} }
 
-// Record returns a record. Errors match ErrGone (removed by retention or relocation), ErrNotWritten, or
+// Record returns a record. Errors match ErrGone (removed by Retire or Relocate), ErrNotWritten, or
 // segment.ErrCorrupt.
 func (v *View) Record(lsn segment.LSN) (segment.Record, error) {
 	s, err := v.at(lsn)

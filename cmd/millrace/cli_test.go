@@ -82,6 +82,7 @@ func TestUnclearCommandLinesAreRefused(t *testing.T) {
 		"segments too small":        {[]string{"serve", "--segment-size", "1KiB"}, []string{"segment size"}},
 		"duration without a unit":   {[]string{"serve", "--retain-time", "10"}, []string{"retain-time"}},
 		"duration of unknown unit":  {[]string{"serve", "--retain-time", "5parsecs"}, []string{"5parsecs"}},
+		"negative time":             {[]string{"serve", "--retain-time", "-1h"}, []string{"retained time -1h0m0s"}},
 		"negative interval":         {[]string{"serve", "--checkpoint-every", "-1s"}, []string{"checkpoint"}},
 		"address without a port":    {[]string{"serve", "--listen", "localhost"}, []string{"localhost"}},
 		"several faults, one line":  {[]string{"serve", "--sync", "maybe", "--listen", "localhost"}, []string{"maybe", "localhost"}},
