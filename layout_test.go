@@ -41,10 +41,9 @@ var importTable = map[string]struct {
 	"server/internal/broker":      {ours: []string{"server/internal/queue", "server/internal/definitions", "server/internal/policy", "server/internal/access", "server/internal/alarm", "router", "index", "wal", "segment", "server/amqp"}, forbidden: []string{"net"}},
 	"server/internal/alarm":       {forbidden: []string{"net", "context"}},
 	"server/internal/session":     {ours: []string{"server/internal/broker", "server/internal/alarm", "server/internal/queue", "server/internal/access", "wal", "segment", "server/amqp"}, forbidden: []string{"os"}},
-	"server/internal/admin":       {ours: []string{"server/internal/broker", "server/internal/policy", "server/internal/access"}},
-	"server":                      {ours: []string{"server/internal/session", "server/internal/definitions", "server/internal/admin", "server/internal/broker", "server/internal/access", "server/internal/alarm", "wal", "segment"}},
+	"server":                      {ours: []string{"server/internal/session", "server/internal/definitions", "server/internal/broker", "server/internal/access", "server/internal/alarm", "wal", "segment"}},
 	"tools":                       {ours: []string{"wal", "index", "segment", "server/amqp"}},
-	"benchmarks":                  {ours: []string{"wal", "index", "segment", "server/amqp"}},
+	"benchmarks":                  {ours: []string{"server/amqp"}},
 	"cmd/millrace":                {ours: []string{"server", "tools", "benchmarks", "wal"}},
 }
 
