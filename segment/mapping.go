@@ -67,6 +67,16 @@ func (m *Mapping) ReleaseLast() bool {
 // has room for them, and come back when they are read again. The caller has a lease; others may read meanwhile.
 func (m *Mapping) Cool() error { return unix.Madvise(m.data, unix.MADV_DONTNEED) }
 
+// ReadAhead says whether the kernel brings in what stands around a page that is read, which it does by itself. It
+// concerns all readers.
+func (m *Mapping) ReadAhead(on bool) error {
+	advice := unix.MADV_RANDOM
+	if on {
+		advice = unix.MADV_NORMAL
+	}
+	return unix.Madvise(m.data, advice)
+}
+
 func (m *Mapping) unmap() {
 	if err := giveBack(m.data); err != nil {
 		panic(fmt.Sprintf("segment: munmap of our own mapping: %v", err))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
@@ -30,24 +32,18 @@ type candidate struct {
 	tableFault error // of a segment's, found then
 }
 
-// readDir opens every segment of the directory. What it does not know is left alone.
+// readDir opens every file of the log. What it does not know is left alone.
 func (l *Log) readDir() ([]*candidate, error) {
 	entries, err := os.ReadDir(l.cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	var candidates []*candidate
+	var files []namedFile
 	for _, entry := range entries {
 		n, path := parseName(entry.Name()), l.file(entry.Name())
 		switch n.kind {
 		case segmentKind, oldKind:
-			c, err := openFile(path, n, l.cfg.Shard, l.cache.decoder)
-			if c != nil {
-				candidates = append(candidates, c)
-			}
-			if err != nil {
-				return candidates, err
-			}
+			files = append(files, namedFile{path, n})
 		case temporaryFile:
 			l.found.temporary = append(l.found.temporary, path)
 		case spareFile:
@@ -59,9 +55,40 @@ func (l *Log) readDir() ([]*candidate, error) {
 			l.logger.Warn("unknown file in the log's directory is left alone", "file", entry.Name())
 		}
 	}
+	candidates, err := l.openFiles(files)
 	slices.SortFunc(candidates, func(a, b *candidate) int { return cmp.Compare(a.base, b.base) })
 	for _, c := range candidates {
 		l.mu.epoch = max(l.mu.epoch, c.header.Epoch)
+	}
+	return candidates, err
+}
+
+// namedFile is a file of the log before it is opened.
+type namedFile struct {
+	path string
+	name name
+}
+
+// openers is how many files are opened at once: when nothing of them is cached, each costs the disk a few reads one
+// behind the other.
+const openers = 16
+
+// openFiles opens the files of the log, also those behind one that cannot be opened, whose error it returns.
+func (l *Log) openFiles(files []namedFile) ([]*candidate, error) {
+	candidates, errs := make([]*candidate, len(files)), make([]error, len(files))
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range min(openers, len(files)) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(files)); i = next.Add(1) - 1 {
+				candidates[i], errs[i] = openFile(files[i].path, files[i].name, l.cfg.Shard, l.cache.decoder)
+			}
+		})
+	}
+	running.Wait()
+	candidates = slices.DeleteFunc(candidates, func(c *candidate) bool { return c == nil })
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return candidates, errs[i]
 	}
 	return candidates, nil
 }
@@ -69,17 +96,9 @@ func (l *Log) readDir() ([]*candidate, error) {
 // anyShard is for Verify, which is not told one.
 const anyShard = 1<<32 - 1
 
-// openFile opens a segment or an old-generation file.
+// openFile maps a segment or an old-generation file and reads its header and the head of its footer. It refuses
+// what a newer version or another shard wrote; damage is only noted.
 func openFile(path string, n name, shard uint32, decoder *segment.OldDecoder) (*candidate, error) {
-	if n.kind == oldKind {
-		return openOld(path, n, shard, decoder)
-	}
-	return openCandidate(path, n.base, shard)
-}
-
-// openCandidate maps a segment and reads its header and footer. It refuses what a newer version or
-// another shard wrote; damage is only noted.
-func openCandidate(path string, base segment.LSN, shard uint32) (*candidate, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -89,15 +108,27 @@ func openCandidate(path string, base segment.LSN, shard uint32) (*candidate, err
 	if err != nil {
 		return nil, err
 	}
-	c := &candidate{path: path, base: base, size: info.Size()}
+	c := &candidate{path: path, base: n.base, size: info.Size()}
+	if n.kind == oldKind {
+		c.old = &oldCandidate{last: n.last}
+	}
 	if c.size < segment.HeaderSize {
-		c.fault, c.unused, c.zeros = segment.ErrFormat, true, c.size == 0
+		c.fault, c.unused, c.zeros = segment.ErrFormat, true, c.size == 0 && c.old == nil
 		return c, nil
 	}
 	if c.mapping, err = segment.Map(file, c.size); err != nil {
 		return c, err
 	}
-	return c, guarded(mappingsOf([]*candidate{c}), func() error { return c.read(shard) })
+	// Three pages are wanted, and not what stands around them.
+	if err := c.mapping.ReadAhead(false); err != nil {
+		return c, err
+	}
+	read := c.read
+	if c.old != nil {
+		read = func(shard uint32) error { return c.readOld(n, shard, decoder) }
+	}
+	err = guarded(mappingsOf([]*candidate{c}), func() error { return read(shard) })
+	return c, errors.Join(err, c.mapping.ReadAhead(true), c.mapping.Cool())
 }
 
 // mappingsOf is what guarded asks for.
@@ -133,7 +164,7 @@ func (c *candidate) read(shard uint32) error {
 	if footer, err := segment.ParseFooter(data, c.header.Epoch); err == nil && footer.First == base {
 		c.footer = &footer
 	}
-	return c.mapping.Cool()
+	return nil
 }
 
 // info describes a segment that was scanned.

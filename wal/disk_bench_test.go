@@ -108,6 +108,44 @@ func BenchmarkColdRead(b *testing.B) {
 	}
 }
 
+// BenchmarkOpen is a start on a log that was closed, from the kernel's cache and from the disk. What grows with the
+// log is the number of files, and not what is read of each.
+func BenchmarkOpen(b *testing.B) {
+	body := make([]byte, 16)
+	for _, files := range []int{10, 100, 1000} {
+		l := openLog(b, Config{Dir: b.TempDir(), SegmentSize: 1 << 20, Disk: realDisk(), Sync: SyncOS})
+		var batch segment.Batch
+		for len(l.list()) < files {
+			fillBatch(&batch, 500, len(body), append(body, make([]byte, 20)...))
+			if err := l.Append(&batch, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+		for _, from := range []string{"cache", "disk"} {
+			b.Run(fmt.Sprintf("files=%d/%s", files, from), func(b *testing.B) {
+				for b.Loop() {
+					b.StopTimer()
+					if from == "disk" {
+						dropCache(b, segmentPaths(b, l.cfg.Dir))
+					}
+					b.StartTimer()
+					again, err := Open(l.cfg)
+					if err != nil {
+						b.Fatal(err)
+					}
+					b.StopTimer()
+					again.release()
+					b.StartTimer()
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*files), "us/file")
+			})
+		}
+	}
+}
+
 var benchSum byte
 
 func readOne(b *testing.B, v *View, lsn segment.LSN) {

@@ -18,31 +18,8 @@ type oldCandidate struct {
 	damages     []segment.Damage // found then
 }
 
-// openOld maps an old-generation file and reads its header and footer. It refuses what a newer version or
-// another shard wrote; damage is only noted. A file is unused, that is unreadable, when neither footer nor header
-// tell what it holds.
-func openOld(path string, n name, shard uint32, decoder *segment.OldDecoder) (*candidate, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	c := &candidate{path: path, base: n.base, size: info.Size(), old: &oldCandidate{last: n.last}}
-	if c.size < segment.HeaderSize {
-		c.fault, c.unused = segment.ErrFormat, true
-		return c, nil
-	}
-	if c.mapping, err = segment.Map(file, c.size); err != nil {
-		return c, err
-	}
-	return c, guarded(mappingsOf([]*candidate{c}), func() error { return c.readOld(n, shard, decoder) })
-}
-
-// readOld reads header and footer of an old-generation file that is mapped.
+// readOld reads header and footer of an old-generation file that is mapped. The file is unused, that is unreadable,
+// when neither tells what it holds.
 func (c *candidate) readOld(n name, shard uint32, decoder *segment.OldDecoder) error {
 	path := c.path
 	data := c.mapping.Bytes()
@@ -64,7 +41,7 @@ func (c *candidate) readOld(n name, shard uint32, decoder *segment.OldDecoder) e
 		return fmt.Errorf("%s: belongs to shard %d, not %d", path, header.Shard, shard)
 	}
 	c.readOldFooter(decoder)
-	return c.mapping.Cool()
+	return nil
 }
 
 // readOldFooter takes the footer's head as it is or makes the footer anew from the blocks.
