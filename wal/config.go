@@ -43,6 +43,10 @@ type Config struct {
 	// is full when those that it has are used up.
 	KeepFree uint64
 
+	// RelocationPace is how many bytes a second relocations read and write, beside twice what is appended
+	// meanwhile; 0 = they are not held back.
+	RelocationPace int64
+
 	// Repair goes on without segments in which nothing can be read, and with those whose damaged headers do not
 	// follow from the rest, and writes these anew. Without it Open refuses such a log.
 	Repair bool
@@ -75,6 +79,9 @@ func (c Config) Validate() error {
 	}
 	if c.Sync != SyncDisk && c.Sync != SyncOS {
 		faults = append(faults, fmt.Errorf("unknown sync level %d", int(c.Sync)))
+	}
+	if c.RelocationPace < 0 {
+		faults = append(faults, fmt.Errorf("relocation pace %d is negative", c.RelocationPace))
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("wal config: %w", errors.Join(faults...))

@@ -15,16 +15,23 @@ const (
 	mostSpares   = readySpares + 2  // with those waiting to be wiped; what Retire frees beyond is deleted
 )
 
-// keep is the keeper's goroutine: it makes spares and seals the segments that rotation left. Sealing
-// comes before the last spare: only sealed segments can be retired, and what is retired spares the
-// making of a spare.
+// mostUnsealed is how many segments may wait for the disk before no spare is made until one is sealed: what is
+// appended never gets far ahead of the disk.
+const mostUnsealed = 4
+
+// keep is the keeper's goroutine: it makes spares and seals the segments that rotation left, in turns, for
+// appends may use up the one as fast as it makes them and wait for room of the other: only sealed segments can
+// be relocated or retired, and what is retired spares the making of a spare.
 func (l *Log) keep() {
 	for {
-		l.makeSpares(readyReserve + 1)
-		if l.sealNext() {
-			continue
+		made := l.stock(readyReserve + 1)
+		sealed := l.sealNext()
+		if made || sealed || l.stock(readySpares) {
+			if l.keeperCtx.Err() == nil {
+				continue
+			}
+			return
 		}
-		l.makeSpares(readySpares)
 		select {
 		case <-l.wakeKeeper:
 		case <-l.keeperCtx.Done():
@@ -33,34 +40,30 @@ func (l *Log) keep() {
 	}
 }
 
-// makeSpares fills the stock to enough. A failure ends the try; the next rotation that finds no spare starts
-// another, so a disk that was full is noticed to have room again.
-func (l *Log) makeSpares(enough int) {
-	for l.keeperCtx.Err() == nil {
-		l.mu.Lock()
-		size, recycled, number := l.nextSpareLocked(enough)
-		l.mu.Unlock()
-		if size == 0 {
-			return
-		}
-		ready, err := l.makeSpare(size, recycled, number)
-		l.mu.Lock()
-		switch {
-		case err != nil:
-			l.mu.spareErr, l.mu.wanted = err, 0
-			l.logger.Warn("no spare segment", "cause", err)
-		case ready != nil:
-			l.mu.spares = append(l.mu.spares, ready)
-			if ready.size >= l.mu.wanted {
-				l.mu.wanted = 0
-			}
-		}
-		l.room.Broadcast()
-		l.mu.Unlock()
-		if err != nil {
-			return
+// stock makes one spare if there are fewer than enough, and reports whether it did. A failure ends the try; the
+// next rotation that finds no spare starts another, so a disk that was full is noticed to have room again.
+func (l *Log) stock(enough int) bool {
+	l.mu.Lock()
+	size, recycled, number := l.nextSpareLocked(enough)
+	l.mu.Unlock()
+	if size == 0 {
+		return false
+	}
+	ready, err := l.makeSpare(size, recycled, number)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err != nil:
+		l.mu.spareErr, l.mu.wanted = err, 0
+		l.logger.Warn("no spare segment", "cause", err)
+	case ready != nil:
+		l.mu.spares = append(l.mu.spares, ready)
+		if ready.size >= l.mu.wanted {
+			l.mu.wanted = 0
 		}
 	}
+	l.room.Broadcast()
+	return err == nil
 }
 
 // nextSpareLocked says what to make: the size, 0 for nothing; a path to wipe, or a number for a new
@@ -162,17 +165,28 @@ func (l *Log) wipe(file *os.File) error {
 }
 
 // sealNext writes the footer of the oldest segment that is no longer active, once it is on disk: a
-// footer vouches for its segment. False means that there is none, or that the log ends.
+// footer vouches for its segment. It waits for the disk only when many are waiting already; else the syncer
+// wakes the keeper. False means that there is none, or none yet, or that the log ends.
 func (l *Log) sealNext() bool {
 	l.mu.Lock()
 	var s *segmentFile
-	if len(l.mu.sealing) > 0 {
+	waiting := len(l.mu.sealing)
+	if waiting > 0 {
 		s = l.mu.sealing[0]
 	}
 	l.mu.Unlock()
-	if s == nil || l.SyncTo(l.keeperCtx, s.lastLSN()) != nil {
+	if s == nil {
 		return false
 	}
+	if waiting <= mostUnsealed {
+		l.sealAt.Store(uint64(s.lastLSN())) // before the look: the syncer may be done in between
+		if changed, err := l.askToSync(s.lastLSN()); changed != nil || err != nil {
+			return false
+		}
+	} else if l.SyncTo(l.keeperCtx, s.lastLSN()) != nil {
+		return false
+	}
+	l.sealAt.Store(0)
 	if err := l.seal(s); err != nil {
 		l.fail(err)
 		return false

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ type Log struct {
 	written  atomic.Int64                   // bytes appended since Start; moves under mu
 	durable  atomic.Uint64                  // last record that fdatasync covered; moved by the syncer
 	synced   atomic.Uint64                  // what Synced returns: durable, or with SyncOS last
+	sealAt   atomic.Uint64                  // the keeper waits for this record to be durable; 0 = for none
 
 	// mu orders appends. It is held across pwrite, header write and rename, never across a sync.
 	mu struct {
@@ -62,11 +64,11 @@ type Log struct {
 		err     error
 	}
 
-	relocating sync.Mutex   // one Relocate at a time; before retiring
-	pace       atomic.Int64 // of relocation, bytes a second
-	retiring   sync.Mutex   // one Retire, cooling or end of Relocate at a time
-	failure    sync.Once    // one send to failed
-	failed     chan error   // to the syncer, which calls OnFailure: its caller may hold any lock then
+	relocating sync.Mutex // one Relocate at a time; before retiring
+	pace       pacer      // guarded by relocating
+	retiring   sync.Mutex // one Retire, cooling or end of Relocate at a time
+	failure    sync.Once  // one send to failed
+	failed     chan error // to the syncer, which calls OnFailure: its caller may hold any lock then
 	wakeSyncer chan struct{}
 	wakeKeeper chan struct{}
 	wakeCooler chan struct{}
@@ -97,6 +99,7 @@ func Open(cfg Config) (*Log, error) {
 		failed:     make(chan error, 1),
 	}
 	l.room.L = &l.mu
+	l.pace = pacer{perSecond: cfg.RelocationPace, at: time.Now()}
 	l.mu.sets = map[uint64]struct{}{}
 	l.keeperCtx, l.stopKeeper = context.WithCancel(context.Background())
 	var err error

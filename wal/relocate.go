@@ -31,10 +31,6 @@ type Relocated struct {
 	Survivors    int   // written
 }
 
-// PaceRelocation bounds what a relocation reads and writes, bytes a second; 0 is no bound. It holds for one that
-// runs, too.
-func (l *Log) PaceRelocation(bytesPerSecond int64) { l.pace.Store(bytesPerSecond) }
-
 // Relocate replaces the adjacent sealed files from..to (base of the first, last record of the last;
 // old-generation files may be among them) by one old-generation file with those records that judge lets survive.
 // Their numbers stay; the others are gone (ErrGone) from then on.
@@ -151,8 +147,6 @@ type relocation struct {
 	sets   map[uint64][]segment.QueueID // defined by the segment that is read
 	queues []segment.QueueID            // scratch
 	first  bool                         // the first file is read, whose catalogue is kept
-	begun  time.Time
-	paced  int64 // bytes read and written since begun
 }
 
 // run writes the survivors of victims to the file, syncs it, and returns it as it will be when it has its name.
@@ -168,7 +162,6 @@ func (r *relocation) run(victims []*segmentFile, path string) (*segmentFile, err
 	if r.writer, err = segment.NewOldWriter(header); err != nil {
 		return nil, err
 	}
-	r.begun = time.Now()
 	for i, s := range victims {
 		r.first = i == 0
 		read := r.segment
@@ -330,35 +323,12 @@ func (r *relocation) publish(record segment.Record, timeMs int64) error {
 
 // step writes what is finished, after so many bytes were read, and keeps the pace.
 func (r *relocation) step(read int64) error {
+	before := r.done.WrittenBytes
 	if err := r.write(); err != nil {
 		return err
 	}
-	r.paced += read
-	if err := r.ctx.Err(); err != nil {
-		return err
-	}
-	rate := r.log.pace.Load()
-	if rate <= 0 {
-		r.begun, r.paced = time.Now(), 0
-		return nil
-	}
-	ahead := time.Duration(float64(r.paced)/float64(rate)*float64(time.Second)) - time.Since(r.begun)
-	if ahead < pacingSlack {
-		return nil
-	}
-	timer := time.NewTimer(ahead)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		r.begun, r.paced = time.Now(), 0
-		return nil
-	case <-r.ctx.Done():
-		return r.ctx.Err()
-	}
+	return r.log.pace.take(r.ctx, read+r.done.WrittenBytes-before, r.log.Written)
 }
-
-// pacingSlack is how far a paced relocation runs ahead before it rests: not each batch is worth a timer.
-const pacingSlack = 10 * time.Millisecond
 
 // write appends to the file what the writer has finished.
 func (r *relocation) write() error {
@@ -376,7 +346,6 @@ func (r *relocation) write() error {
 		}
 	}
 	r.done.WrittenBytes += int64(len(bytes))
-	r.paced += int64(len(bytes))
 	return r.log.disk.writeFull(r.file, bytes, at)
 }
 

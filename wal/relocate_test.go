@@ -225,7 +225,7 @@ func TestAnAbandonedRelocationChangesNothing(t *testing.T) {
 			return ctx, nil
 		}, nil, context.Canceled},
 		{"context ended on the way", func(t *testing.T, l *Log, _ *faulty) (context.Context, Judge) {
-			l.PaceRelocation(1)
+			l.pace.perSecond = 1
 			ctx, cancel := context.WithCancel(t.Context())
 			return ctx, keep(func(lsn segment.LSN) bool { cancel(); return true })
 		}, nil, context.Canceled},

@@ -251,3 +251,28 @@ func followWithCursor(t *testing.T, l *Log, running func() bool) {
 		}
 	}
 }
+
+// An appender that takes each spare as soon as it is made must not keep the keeper from sealing what it left.
+func TestSegmentsAreSealedWhileAppendsUseUpTheSpares(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir(), SegmentSize: minSegmentSize})
+	var batch segment.Batch
+	body := strings.Repeat("x", minSegmentSize/2)
+	for range 200 {
+		batch.Reset()
+		addPublish(&batch, body, 1)
+		if err := l.Append(&batch, nil); err != nil {
+			t.Fatal(err)
+		}
+		unsealed := 0
+		for _, s := range l.Segments() {
+			if !s.Sealed {
+				unsealed++
+			}
+		}
+		// What waits, what the spares became since somebody looked, and the active one.
+		if most := mostUnsealed + readySpares + 2; unsealed > most {
+			t.Fatalf("%d segments are not sealed, more than %d", unsealed, most)
+		}
+	}
+	closeLog(t, l)
+}

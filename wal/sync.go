@@ -19,28 +19,35 @@ func (l *Log) SyncTo(ctx context.Context, lsn segment.LSN) error {
 		return fmt.Errorf("sync to record %d: %w (last is %d)", lsn, ErrNotWritten, last)
 	}
 	for {
-		l.syncing.Lock()
-		if segment.LSN(l.durable.Load()) >= lsn {
-			l.syncing.Unlock()
-			return nil
-		}
-		if err := l.syncing.err; err != nil {
-			l.syncing.Unlock()
+		changed, err := l.askToSync(lsn)
+		if changed == nil {
 			return err
 		}
-		l.syncing.wanted = max(l.syncing.wanted, lsn)
-		if l.syncing.changed == nil {
-			l.syncing.changed = make(chan struct{})
-		}
-		changed := l.syncing.changed
-		l.syncing.Unlock()
-		wake(l.wakeSyncer)
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// askToSync has records up to lsn synced if they are not, and returns what is closed when more is durable or the
+// log has stopped. It is nil when they are durable already, and with the error of a log that stopped.
+func (l *Log) askToSync(lsn segment.LSN) (changed <-chan struct{}, err error) {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	if segment.LSN(l.durable.Load()) >= lsn {
+		return nil, nil
+	}
+	if err := l.syncing.err; err != nil {
+		return nil, err
+	}
+	l.syncing.wanted = max(l.syncing.wanted, lsn)
+	if l.syncing.changed == nil {
+		l.syncing.changed = make(chan struct{})
+	}
+	wake(l.wakeSyncer)
+	return l.syncing.changed, nil
 }
 
 // runSyncer is the syncer's goroutine: group commit without a timer. All that was appended while one
@@ -91,6 +98,9 @@ func (l *Log) syncOnce(force bool) error {
 				return err
 			}
 			l.durable.Store(uint64(target))
+			if at := l.sealAt.Load(); at != 0 && at <= uint64(target) {
+				wake(l.wakeKeeper)
+			}
 			if l.cfg.Sync == SyncDisk {
 				l.synced.Store(uint64(target))
 			}

@@ -196,7 +196,7 @@ func (b *Broker) open() error {
 	}
 	log, err := wal.Open(wal.Config{
 		Dir: filepath.Join(b.cfg.Data, "log"), SegmentSize: b.cfg.SegmentSize, Sync: b.cfg.Sync,
-		Repair: b.cfg.Repair, KeepFree: b.cfg.Alarms.DiskFree, Disk: b.cfg.Disk,
+		Repair: b.cfg.Repair, KeepFree: b.cfg.Alarms.DiskFree, RelocationPace: 32 << 20, Disk: b.cfg.Disk,
 		Catalogue: b.appendCatalogue, OnSynced: b.confirms.synced, OnFailure: b.logFailed, Logger: b.logger,
 	})
 	if err != nil {

@@ -31,8 +31,6 @@ type relocator struct {
 	// files that could not be relocated.
 	files    map[segment.LSN]relocated
 	suspects map[segment.LSN]suspicion
-	looked   time.Time // for pace
-	written  int64     // by the log then
 
 	mu struct {
 		sync.Mutex
@@ -67,7 +65,6 @@ func newRelocator(b *Broker) *relocator {
 	return &relocator{
 		broker: b, kick: make(chan struct{}, 1), done: make(chan struct{}),
 		files: make(map[segment.LSN]relocated), suspects: make(map[segment.LSN]suspicion),
-		looked: time.Now(),
 	}
 }
 
@@ -77,17 +74,28 @@ func (r *relocator) run(stop <-chan struct{}) {
 	defer close(r.done)
 	ctx, cancel := contextUntil(stop)
 	defer cancel()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-r.kick:
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for seen := int64(0); ; seen = r.broker.log.Written() {
+		for woken := false; !woken; {
+			select {
+			case <-stop:
+				return
+			case <-r.kick:
+				woken = true
+			case <-ticker.C: // another file may have become history
+				woken = r.broker.log.Written()-seen >= r.broker.cfg.SegmentSize
+			}
 		}
 		if err := r.relocate(ctx); err != nil && ctx.Err() == nil {
 			r.broker.logger.Warn("log files not relocated; they take up more of the disk than they need", "error", err)
 		}
 	}
 }
+
+// lookEvery is how often the relocator looks whether a segment has been filled: what is relocated is mostly much
+// older than the last checkpoint, so why wait for the next.
+const lookEvery = 100 * time.Millisecond
 
 // contextUntil returns a context that ends with the channel, or with cancel at the latest.
 func contextUntil(stop <-chan struct{}) (ctx context.Context, cancel context.CancelFunc) {
@@ -224,14 +232,16 @@ func (r *relocator) replace(ctx context.Context, files []logFile, v victims) err
 		return err
 	}
 	s.clean = r.clean(s)
-	r.pace()
-	judge := func(record segment.Record, queues []segment.QueueID) ([]segment.QueueID, bool) {
-		if record.LSN()%4096 == 0 {
-			r.pace()
-		}
-		return s.judge(record, queues)
+	settled, err := b.settled(ctx)
+	if err != nil {
+		return err
 	}
-	got, err := b.log.Relocate(ctx, v.from, v.to, judge, func() error { return ready(ctx, b, s) })
+	got, err := b.log.Relocate(ctx, v.from, v.to, s.judge, func() error {
+		if n := s.missing(); n > 0 {
+			return fmt.Errorf("%d of %d: %w", n, s.entries, errMissing)
+		}
+		return <-settled
+	})
 	if errors.Is(err, segment.ErrCorrupt) {
 		r.suspect(files, v)
 	}
@@ -263,17 +273,18 @@ func (r *relocator) replace(ctx context.Context, files []logFile, v victims) err
 // errMissing says that records which queues need are not in their files.
 var errMissing = fmt.Errorf("%w: records that queues need are missing; see 'millrace log verify'", segment.ErrCorrupt)
 
-// ready returns when the new file may take the place of the others: what had left the queues when its contents
-// were chosen must not come back, neither from a view older than that nor from one made anew of the log. So it
-// is in the log, as at a checkpoint, and on disk.
-func ready(ctx context.Context, b *Broker, s *survivors) error {
-	if n := s.missing(); n > 0 {
-		return fmt.Errorf("%d of %d: %w", n, s.entries, errMissing)
+// settled begins to sync all that has left the queues until now, and returns how that ends. A new file may not
+// take the place of others before: what was left out of it must not come back, neither from a view older than
+// that nor from one made anew of the log. So it is in the log, as at a checkpoint, and on disk.
+func (b *Broker) settled(ctx context.Context) (<-chan error, error) {
+	const patience = time.Minute // the journal may wait for a sync itself
+	if !b.journal.await(patience) || b.journal.err() != nil {
+		return nil, errors.New("settlements cannot be written")
 	}
-	if !b.journal.await(journalPatience) || b.journal.err() != nil {
-		return errors.New("settlements cannot be written")
-	}
-	return b.log.SyncTo(ctx, b.log.Last())
+	synced := make(chan error, 1)
+	last := b.log.Last()
+	go func() { synced <- b.log.SyncTo(ctx, last) }()
+	return synced, nil
 }
 
 // clean are the parts of the log that know what has left the queues: files of the old generation, and what is
@@ -295,19 +306,4 @@ func (r *relocator) clean(s *survivors) []cleanRange {
 		}
 	}
 	return clean
-}
-
-// pace keeps relocations from taking the disk away from who appends: they read and write no more than twice what
-// is appended at the time, so that they keep up, and some MB a second, so that they end. It may be called often.
-func (r *relocator) pace() {
-	const idle = 32 << 20
-	now := time.Now()
-	passed := now.Sub(r.looked)
-	if passed < time.Second && r.written > 0 {
-		return
-	}
-	written := r.broker.log.Written()
-	rate := float64(written-r.written) / passed.Seconds()
-	r.looked, r.written = now, written
-	r.broker.log.PaceRelocation(max(idle, int64(2*rate)))
 }
