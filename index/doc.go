@@ -1,11 +1,11 @@
 // Package index answers one question: who still needs which record?
 //
 // A queue is an index over the log: a sequence of entries, each the number of a
-// record (LSN), the size of its body and perhaps a deadline. The log is the truth, and the index is a
-// view of it that can be thrown away and rebuilt by a replay. A Store keeps that
-// view in Pebble as of a checkpoint and says, as its mark, up to which record the
-// view is complete; a Queue is the live form of one queue and never touches the
-// disk except to page a chunk in.
+// record (LSN), the size of its body and perhaps a deadline. The log is the truth,
+// and the index is a view of it that can be thrown away and rebuilt by a replay. A
+// Store keeps that view in Pebble as of a checkpoint and says, as its mark, up to
+// which record the view is complete; a Queue is the live form of one queue and
+// never touches the disk except to page a chunk in.
 //
 // It refuses to know what a message is: bodies, files, consumers, names and clocks
 // are other packages' business. It deletes nothing that it cannot read: it reports

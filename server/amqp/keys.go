@@ -13,15 +13,6 @@ func MakeKeys(exchange, routingKey string) Keys {
 	return AppendShortstr(AppendShortstr(keys, exchange), routingKey)
 }
 
-// ParseKeys checks that data is exactly two shortstrs and returns it as Keys, borrowed. Their UTF-8
-// is not checked.
-func ParseKeys(data []byte) (Keys, bool) {
-	if size := keysSize(data); size == 0 || size != len(data) {
-		return nil, false
-	}
-	return Keys(data), true
-}
-
 // keysSize returns how many octets the two shortstrs at the start of data have, or 0 when data ends before them.
 func keysSize(data []byte) int {
 	if len(data) == 0 {

@@ -149,16 +149,8 @@ func TestDecodedHotMethodsBorrow(t *testing.T) {
 	}
 }
 
-func TestKeysAreExactlyTwoShortstrs(t *testing.T) {
-	for data, want := range map[string]bool{
-		"": false, "\x00": false, "\x00\x00": true, "\x01a\x01b": true,
-		"\x01a": false, "\x02a": false, "\x01a\x02b": false, "\x01a\x01bc": false,
-	} {
-		keys, ok := amqp.ParseKeys([]byte(data))
-		if ok != want {
-			t.Errorf("%q: got %v", data, ok)
-		}
-		keys.Split()
+func TestMalformedKeysCanBeSplit(t *testing.T) {
+	for _, data := range []string{"", "\x00", "\x00\x00", "\x01a\x01b", "\x01a", "\x02a", "\x01a\x02b", "\x01a\x01bc"} {
 		amqp.Keys(data).Split() // must not panic, whatever the octets
 	}
 }

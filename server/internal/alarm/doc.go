@@ -18,7 +18,7 @@
 //
 // One, the caller of [Watch.Run]. Anybody may ask.
 //
-//	w := alarm.New(alarm.Config{Memory: alarm.Share(0.6), DiskFree: 50_000_000, Folder: data})
+//	w := alarm.New(alarm.Config{Memory: alarm.Limit{Share: 0.6}, DiskFree: 50_000_000, Folder: data})
 //	go w.Run(stop)
 //	for set, changed := w.Look(); set != 0; set, changed = w.Look() {
 //		<-changed

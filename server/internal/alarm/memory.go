@@ -20,11 +20,8 @@ import (
 // Limit is none.
 type Limit struct {
 	Bytes uint64
-	Share float64
+	Share float64 // of the memory that the process may use, up to 1
 }
-
-// Share is a share of the memory that the process may use, over 0 and up to 1.
-func Share(of float64) Limit { return Limit{Share: of} }
 
 // Validate reports what is wrong with the limit.
 func (l Limit) Validate() error {

@@ -144,7 +144,7 @@ func TestLimitsOfZeroAreNone(t *testing.T) {
 }
 
 func TestShareOfMemoryIsOfWhatTheProcessMayUse(t *testing.T) {
-	if half, all := Share(0.5).bytes(), Share(1).bytes(); half == 0 || all/half != 2 {
+	if half, all := (Limit{Share: 0.5}).bytes(), (Limit{Share: 1}).bytes(); half == 0 || all/half != 2 {
 		t.Errorf("half of the memory is %d, all is %d", half, all)
 	}
 	for _, bad := range []Limit{{Share: -0.1}, {Share: 1.5}, {Share: 0.5, Bytes: 1}} {

@@ -19,9 +19,9 @@
 //
 //	agenda := &queue.Agenda{}
 //	q := queue.New(declaration, entries, agenda)
-//	ch := queue.NewChannel(outlet)
+//	ch := queue.NewChannel(1, outlet)
 //	err := q.Consume(&queue.Consumer{Tag: "c1", Channel: ch})
-//	q.Push(lsn, size, transient)
-//	agenda.Dispatch()            // the outlet has a Delivery now
+//	q.Push(queue.Message{LSN: lsn, Size: size})
+//	agenda.Dispatch(nowMs)       // the outlet has a Delivery now
 //	err = ch.Settle(1, false, queue.Acked)
 package queue
