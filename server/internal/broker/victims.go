@@ -52,15 +52,20 @@ const (
 // choose groups the files that are worth relocating, oldest first. Each group has a poor file; an old file that
 // is not poor joins its newer neighbours when it is not much larger than what they leave, so that old files
 // grow together as the levels of a merge tree do, and when no more than the share of the group is needed as a
-// whole: then the bound on what is written again holds for it too.
+// whole: then the bound on what is written again holds for it too. The first files, as far as nothing is needed of
+// them, are left to the next checkpoint, which retires them.
 func (c *choice) choose(files []logFile) []victims {
 	var groups []victims
-	for i := len(files) - 1; i >= 0; i-- {
+	first := slices.IndexFunc(files, func(f logFile) bool { return f.needed > 0 })
+	if first < 0 {
+		return nil
+	}
+	for i := len(files) - 1; i >= first; i-- {
 		if files[i].last >= c.below || !c.poor(&files[i]) {
 			continue
 		}
 		size, needed, newest := files[i].size, files[i].needed, i
-		for i > 0 && files[newest].suspicion == 0 && c.joins(&files[i-1], size, needed) {
+		for i > first && files[newest].suspicion == 0 && c.joins(&files[i-1], size, needed) {
 			i--
 			size += files[i].size
 			needed += files[i].needed
