@@ -223,11 +223,9 @@ func (c *channel) buriedHeld(q string) amqp.Delivery {
 
 // DLX-04, Ours: dead messages are in the one queue or in the other, also after a crash.
 func TestDeadMessagesSurviveACrash(t *testing.T) {
+	needsProcess(t)
 	t.Parallel()
 	b := newBroker(t)
-	if b.External() {
-		t.Skip("needs a broker to kill")
-	}
 	c := b.connect(t)
 	q, grave := c.withGrave(amqp.Table{"x-message-ttl": int32(30)})
 	c.confirmMode()
