@@ -141,8 +141,8 @@ func (id MethodID) FromServer() bool {
 // String returns the name as the protocol writes it, "queue.declare", or the two ids, "60/99", of a
 // method that does not exist.
 func (id MethodID) String() string {
-	if name := id.name(); name != "" {
-		return name
+	if kind, ok := methods[id]; ok {
+		return kind.name
 	}
 	return strconv.Itoa(int(id.Class())) + "/" + strconv.Itoa(int(id.Method()))
 }
