@@ -128,6 +128,12 @@ func (vh *VHost) copyQueues(ck *index.Checkpoint) segment.LSN {
 			ck.Queue(level)
 		}
 	}
+	return min(floor, vh.sendingFloor())
+}
+
+// sendingFloor is the lowest record that a connection of the host has yet to send.
+func (vh *VHost) sendingFloor() segment.LSN {
+	floor := ^segment.LSN(0)
 	vh.clients.Lock()
 	defer vh.clients.Unlock()
 	for c := range vh.clients.open {

@@ -134,7 +134,7 @@ func (r *relocator) relocate(ctx context.Context) error {
 	if files[0].last >= worth.below {
 		return nil
 	}
-	r.weigh(files)
+	worth.from = r.weigh(files)
 	var faults []error
 	for _, v := range worth.choose(files) {
 		err := r.replace(ctx, files, v)
@@ -187,8 +187,9 @@ func (b *Broker) history(files []logFile) (floor segment.LSN, tight bool) {
 // overhead is about what a record takes besides the body.
 const overhead = 96
 
-// weigh estimates how much of each file is needed.
-func (r *relocator) weigh(files []logFile) {
+// weigh estimates how much of each file is needed, and returns the lowest record that is.
+func (r *relocator) weigh(files []logFile) segment.LSN {
+	floor := ^segment.LSN(0)
 	ends, shares := make([]segment.LSN, len(files)), make([]index.Share, len(files))
 	for i := range files {
 		ends[i] = files[i].last
@@ -197,8 +198,12 @@ func (r *relocator) weigh(files []logFile) {
 		for q := range vh.queuesInTurn {
 			for level := range q.Levels() {
 				level.Spread(ends, shares)
+				if head, ok := level.Head(); ok {
+					floor = min(floor, head)
+				}
 			}
 		}
+		floor = min(floor, vh.sendingFloor())
 	}
 	disk, all := int64(0), int64(0)
 	known := make(map[segment.LSN]relocated)
@@ -222,6 +227,7 @@ func (r *relocator) weigh(files []logFile) {
 	r.mu.Lock()
 	r.mu.stats.Disk, r.mu.stats.Needed = disk, all
 	r.mu.Unlock()
+	return floor
 }
 
 // replace relocates one group of files.

@@ -36,6 +36,7 @@ type victims struct {
 
 // choice says what is worth it.
 type choice struct {
+	from   segment.LSN // not files wholly below, which the next checkpoint retires
 	below  segment.LSN // only files wholly below
 	share  int64       // in percent: files of which no more is needed are poor
 	target int64       // about how large a new file may get, in bytes
@@ -52,14 +53,13 @@ const (
 // choose groups the files that are worth relocating, oldest first. Each group has a poor file; an old file that
 // is not poor joins its newer neighbours when it is not much larger than what they leave, so that old files
 // grow together as the levels of a merge tree do, and when no more than the share of the group is needed as a
-// whole: then the bound on what is written again holds for it too. The first files, as far as nothing is needed of
-// them, are left to the next checkpoint, which retires them.
+// whole: then the bound on what is written again holds for it too.
 func (c *choice) choose(files []logFile) []victims {
-	var groups []victims
-	first := slices.IndexFunc(files, func(f logFile) bool { return f.needed > 0 })
+	first := slices.IndexFunc(files, func(f logFile) bool { return f.last >= c.from })
 	if first < 0 {
 		return nil
 	}
+	var groups []victims
 	for i := len(files) - 1; i >= first; i-- {
 		if files[i].last >= c.below || !c.poor(&files[i]) {
 			continue

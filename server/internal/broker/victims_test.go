@@ -30,6 +30,7 @@ func TestChoiceOfVictims(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		files string
+		from  segment.LSN
 		below segment.LSN
 		share int64
 		want  string // groups as numbers of files from-to
@@ -50,12 +51,13 @@ func TestChoiceOfVictims(t *testing.T) {
 		{name: "an old file of which little is needed", files: "100/90 o80/10 100/90", want: "1-1"},
 		{name: "an old file that has nothing to give stays", files: "o4/4 o4/4", want: ""},
 		{name: "little room is not worth it", files: "o30/1 100/90 o8/0", want: ""},
-		{name: "what the next checkpoint retires is left to it", files: "100/0 o8/0 100/0 100/10 100/0", want: "3-4"},
-		{name: "nothing is needed", files: "100/0 100/0", want: ""},
+		{name: "what is retired is left alone", files: "100/0 o8/0 100/0 100/10 100/0", from: 31, want: "3-4"},
+		{name: "not the file that it ends in", files: "100/0 100/0", from: 20, want: "1-1"},
+		{name: "all is retired", files: "100/0 100/0", from: all, want: ""},
 		{name: "a suspect goes alone", files: "100/1 100/1! 100/1", want: "0-0 1-1 2-2"},
 		{name: "a damaged file stays", files: "100/1 100/1!! 100/1", want: "0-0 2-2"},
 	} {
-		choice := choice{below: max(c.below, 1), share: max(c.share, poorShare), target: 100, least: 50}
+		choice := choice{from: c.from, below: max(c.below, 1), share: max(c.share, poorShare), target: 100, least: 50}
 		if c.below == 0 {
 			choice.below = all
 		}
@@ -102,9 +104,6 @@ func TestRelocationWritesLittleAgainAndGivesTheRestBack(t *testing.T) {
 					}
 					files = kept
 				}
-			}
-			for len(files) > 0 && files[0].needed == 0 { // as a checkpoint does
-				files = files[1:]
 			}
 			disk, needed := int64(0), int64(0)
 			for _, f := range files {
