@@ -82,7 +82,7 @@ func (f *fixture) verify() {
 	if err = errors.Join(err, report.Err()); err != nil {
 		f.Errorf("log: %v", err)
 	}
-	store, err := index.Open(index.Config{Dir: filepath.Join(f.cfg.Data, "index")})
+	store, err := index.Open(index.Config{Dir: filepath.Join(f.cfg.Data, "index"), FS: f.cfg.IndexFS})
 	if err != nil {
 		f.Errorf("index: %v", err)
 		return
