@@ -174,7 +174,7 @@ func (f *OldFooter) Check() error {
 func (f *OldFooter) disorder() string {
 	next, index, raw, previous := f.First, 0, int64(0), int64(-1<<63)
 	for i := range f.Blocks() {
-		b := f.Block(i)
+		b := f.block(i)
 		if !b.sound(f.End) || b.Index != index || b.Count > f.Records()-index {
 			return "footer's block out of bounds"
 		}
@@ -203,8 +203,16 @@ func (f *OldFooter) Blocks() int { return len(f.blocks) / oldBlockSize }
 // Records is the number of records that the file holds.
 func (f *OldFooter) Records() int { return len(f.records) / oldRecordSize }
 
-// Block returns the i-th block; i must be below Blocks.
+// Block returns the i-th block; i must be below Blocks. The tables stand in a mapping, and may have been damaged since
+// they were checked: what they say then is wrong, and does not lead beyond them.
 func (f *OldFooter) Block(i int) OldBlock {
+	b := f.block(i)
+	b.Index = min(b.Index, f.Records())
+	b.Count = min(b.Count, f.Records()-b.Index)
+	return b
+}
+
+func (f *OldFooter) block(i int) OldBlock {
 	p := f.blocks[oldBlockSize*i:]
 	return OldBlock{
 		Offset:     int64(binary.LittleEndian.Uint64(p[oldBlockOffset:])),
@@ -220,7 +228,7 @@ func (f *OldFooter) Block(i int) OldBlock {
 
 // Record returns where the i-th record is; i must be below Records.
 func (f *OldFooter) Record(i int) OldRecord {
-	block := sort.Search(f.Blocks(), func(n int) bool { return f.Block(n).Index > i }) - 1
+	block := max(0, sort.Search(f.Blocks(), func(n int) bool { return f.Block(n).Index > i })-1)
 	return f.recordOf(i, block, f.Block(block))
 }
 
@@ -249,10 +257,11 @@ func (f *OldFooter) SeekTime(ms int64) int {
 	return sort.Search(f.Records(), func(i int) bool { return f.Record(i).Time >= ms })
 }
 
-// RecordIn returns the record that at names, in the raw bytes of its block, which Block has checked.
+// RecordIn returns the record that at names, in the raw bytes of its block, which Block has checked. Whether a record
+// begins there only its own checksum tells.
 func (f *OldFooter) RecordIn(raw []byte, at OldRecord) (Record, error) {
 	record, err := RecordAt(raw, at.Place)
-	if err != nil || record.LSN() != at.LSN {
+	if err != nil || record.LSN() != at.LSN || !record.Valid() {
 		return nil, corrupt(int(f.Block(at.Block).Offset), at.LSN, "footer has a wrong place for the record")
 	}
 	return record, nil

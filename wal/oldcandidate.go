@@ -91,8 +91,8 @@ func (c *candidate) sound(decoder *segment.OldDecoder) bool {
 		return false
 	}
 	sound := true
-	c.eachOldBlock(decoder, func(_ segment.OldRecord, r segment.Record, err error) {
-		sound = sound && err == nil && r.Valid()
+	c.eachOldBlock(decoder, func(_ segment.OldRecord, _ segment.Record, err error) {
+		sound = sound && err == nil
 	})
 	return sound
 }

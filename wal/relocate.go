@@ -249,6 +249,9 @@ func (r *relocation) old(s *segmentFile) error {
 		d := t.damages[0]
 		return &segment.CorruptError{Offset: d.Offset, LSN: d.From, Reason: d.Reason}
 	}
+	if err := footer.Check(); err != nil { // again: the disk may have failed since, and what is passed over here is gone
+		return err
+	}
 	for i := range footer.Blocks() {
 		block := footer.Block(i)
 		raw, err := s.old.cache.decoder.Block(s.mapping.Bytes(), block)
