@@ -134,7 +134,7 @@ func (c *Cursor) resolve(id uint64) ([]segment.QueueID, error) {
 }
 
 func (c *Cursor) define(s *segmentFile, lsn segment.LSN) error {
-	record, err := s.record(lsn)
+	record, err := s.record(lsn, c.log)
 	if err != nil {
 		return err
 	}

@@ -42,8 +42,8 @@ func (s *segmentFile) lastLSN() segment.LSN { return segment.LSN(s.last.Load()) 
 
 func (s *segmentFile) sealed() bool { return s.old != nil || s.places.Load().footer != nil }
 
-// record returns a record of a segment that lies within base and last. The caller holds a lease.
-func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
+// record returns a record of a segment of l that lies within base and last. The caller holds a lease.
+func (s *segmentFile) record(lsn segment.LSN, l *Log) (segment.Record, error) {
 	var at int64
 	p := s.places.Load()
 	if p.unchecked != nil {
@@ -68,16 +68,21 @@ func (s *segmentFile) record(lsn segment.LSN) (segment.Record, error) {
 	if record.LSN() != lsn {
 		return nil, s.damaged(lsn, at, "place holds another record")
 	}
-	if (p.footer != nil || end-at > recent) && !record.Valid() {
+	if (end-at > recent || !l.dirty(lsn)) && !record.Valid() {
 		return nil, s.damaged(lsn, at, "record checksum mismatch")
 	}
 	return record, nil
 }
 
-// recent is how far behind the end of the active segment records are delivered unchecked: what was written so
-// recently has not left memory, and consumers that keep up read nothing else. All else may have been read back
-// from the disk.
+// recent bounds what is delivered unchecked: records that this process has appended and not synced yet, so near the
+// end of the segment. Their pages are dirty, and the kernel cannot drop a dirty page and read it back from the disk.
+// Consumers that keep up read little else. All other records may have come from the disk, and are checked each time.
 const recent = 1 << 20
+
+// dirty reports whether a record was appended by this process and is not synced yet.
+func (l *Log) dirty(lsn segment.LSN) bool {
+	return lsn > segment.LSN(l.durable.Load()) && lsn > l.recovery.Last
+}
 
 func (s *segmentFile) damaged(lsn segment.LSN, at int64, reason string) error {
 	return fmt.Errorf("%s: %w", s.path, &segment.CorruptError{Offset: at, LSN: lsn, Reason: reason})

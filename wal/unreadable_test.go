@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,24 @@ func TestBytesThatCannotBeBroughtInAreAnErrorForEveryReader(t *testing.T) {
 	report, err := Verify(l.cfg.Dir)
 	if err != nil || report.Err() == nil || !strings.Contains(report.Err().Error(), cut.Path) {
 		t.Errorf("verify: %v, %v", report.Err(), err)
+	}
+}
+
+// Of a file that Verify reads before it knows where the log ends, a page that cannot be read is a fault of that file
+// alone: the scan of all would stop at it.
+func TestVerifyTellsTheFileThatCannotBeReadFromTheOthers(t *testing.T) {
+	dir, path, _, _ := crashed(t, 0)
+	c, err := openFile(path, parseName(filepath.Base(path)), anyShard, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.mapping.Release()
+	cutShort(t, path, segment.HeaderSize)
+	found := mappingsOf([]*candidate{c})
+	wantUnreadable(t, guarded(found, func() error { scanUnsealed([]*candidate{c}); return nil }), path)
+	wantUnreadable(t, guarded(found, func() error { c.bringIn(); return nil }), path)
+	if report, err := Verify(dir); err != nil || report.Records != 0 {
+		t.Errorf("verify: %+v, %v", report, err)
 	}
 }
 
@@ -143,25 +162,52 @@ func TestFooterThatCannotBeReadBackStopsTheLog(t *testing.T) {
 
 func TestFlippedByteInASegmentSealedByThisProcessIsFound(t *testing.T) {
 	l, hit := sealedLog(t)
-	file, err := os.OpenFile(hit.Path, os.O_RDWR, 0)
+	v := l.NewView()
+	defer v.Release()
+	flipInPlace(t, hit.Path, l.list()[0].places.Load().footer.At(0)+segment.RecordHeaderSize+40)
+	if _, err := v.Record(hit.Base); !errors.Is(err, segment.ErrCorrupt) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := v.Record(hit.Base + 1); hit.Last > hit.Base && err != nil {
+		t.Errorf("the next record: %v", err)
+	}
+}
+
+// What is synced may have left memory and come back from the disk, in the segment that is being written too.
+func TestFlippedByteOfASyncedRecordIsFoundInTheActiveSegment(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir()})
+	appendBodies(t, l, "hit by the flip", "beside it")
+	if err := l.SyncTo(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	v := l.NewView()
+	defer v.Release()
+	if _, err := v.Record(1); err != nil {
+		t.Fatal(err)
+	}
+	active := l.list()[0]
+	flipInPlace(t, active.path, active.places.Load().offsets.At(0)+segment.RecordHeaderSize+20)
+	if _, err := v.Record(1); !errors.Is(err, segment.ErrCorrupt) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := v.Record(2); err != nil {
+		t.Errorf("the next record: %v", err)
+	}
+}
+
+// flipInPlace changes a byte of a file that is mapped.
+func flipInPlace(t *testing.T, path string, at int64) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	v := l.NewView()
-	defer v.Release()
-	at := l.list()[0].places.Load().footer.At(0) + segment.RecordHeaderSize + 40
 	b := make([]byte, 1)
 	if _, err := file.ReadAt(b, at); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := file.WriteAt([]byte{b[0] ^ 1}, at); err != nil {
 		t.Fatal(err)
-	}
-	if _, err := v.Record(hit.Base); !errors.Is(err, segment.ErrCorrupt) {
-		t.Errorf("error %v", err)
-	}
-	if _, err := v.Record(hit.Base + 1); hit.Last > hit.Base && err != nil {
-		t.Errorf("the next record: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"github.com/millrace-mq/millrace/segment"
@@ -134,7 +135,7 @@ func (v *verifier) open(dir string) ([]*candidate, error) {
 		path := filepath.Join(dir, entry.Name())
 		c, err := openFile(path, n, anyShard, v.decoder)
 		if err == nil {
-			err = guarded(mappingsOf([]*candidate{c}), func() error { c.checkTables(v.decoder); return nil })
+			err = guarded(mappingsOf([]*candidate{c}), func() error { c.checkTables(v.decoder); c.bringIn(); return nil })
 		}
 		switch {
 		case errors.Is(err, os.ErrNotExist):
@@ -154,6 +155,19 @@ func (v *verifier) open(dir string) ([]*candidate, error) {
 	}
 	slices.SortFunc(candidates, func(a, b *candidate) int { return cmp.Compare(a.base, b.base) })
 	return candidates, nil
+}
+
+// bringIn reads a byte of each page of a file that is read before it is known where the log ends. A page that cannot
+// be read is then this file's fault alone, and the others are still told their place by what is left.
+func (c *candidate) bringIn() {
+	if c.mapping == nil || c.old == nil && c.footer != nil {
+		return
+	}
+	sum := byte(0)
+	for at := 0; at < len(c.mapping.Bytes()); at += os.Getpagesize() {
+		sum ^= c.mapping.Bytes()[at]
+	}
+	runtime.KeepAlive(sum)
 }
 
 // segment checks one segment of the log against its footer and itself.

@@ -36,7 +36,7 @@ func (v *View) Record(lsn segment.LSN) (segment.Record, error) {
 	if s.old != nil {
 		return v.oldRecord(s, lsn)
 	}
-	return s.record(lsn)
+	return s.record(lsn, v.log)
 }
 
 // at returns the file of lsn, on which the view then holds a lease.

@@ -24,7 +24,7 @@ func TestBodyThatCannotBeSentCostsItsConnectionAndIsGivenUp(t *testing.T) {
 	}
 	var file atomic.Pointer[os.File]
 	s := newServerOn(t, broker.Config{
-		SegmentSize: 2 << 20,
+		SegmentSize: 2 << 20, Sync: wal.SyncOS, // what is synced is read before it is sent
 		Disk: wal.Disk{WriteAt: func(f *os.File, p []byte, at int64) (int, error) {
 			n, err := f.WriteAt(p, at)
 			if n > 100<<10 {
