@@ -102,6 +102,11 @@ func (c *checkpointer) write() error {
 	if err := b.log.SyncTo(context.Background(), b.log.Last()); err != nil {
 		return err
 	}
+	// Nor what it never got: a log that has stopped may be synced up to its last record, and settlements that the
+	// journal could not write are in the copies of their queues all the same.
+	if err := b.journal.err(); errors.Is(err, wal.ErrStopped) {
+		return err
+	}
 	if err := ck.Commit(mark); err != nil {
 		return err
 	}

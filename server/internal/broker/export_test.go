@@ -65,5 +65,11 @@ func (b *Broker) Sealed() bool {
 	return !slices.ContainsFunc(files[:len(files)-1], func(s wal.SegmentInfo) bool { return !s.Sealed })
 }
 
+// Gather finds out what of the whole log is needed.
+func (b *Broker) Gather() error {
+	_, err := b.gather(b.log.First(), b.log.Last())
+	return err
+}
+
 // Relocate makes one pass of the relocator.
 func (b *Broker) Relocate() error { return b.relocator.relocate(context.Background()) }

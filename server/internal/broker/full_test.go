@@ -19,21 +19,27 @@ import (
 )
 
 // smallDisk is a disk that can be full.
-type smallDisk struct{ full atomic.Bool }
+type smallDisk struct {
+	full atomic.Bool
+	made atomic.Int64 // files
+}
 
 func (d *smallDisk) disk() wal.Disk {
 	return wal.Disk{Allocate: func(file *os.File, size int64) error {
 		if d.full.Load() {
 			return unix.ENOSPC
 		}
+		defer d.made.Add(1)
 		return file.Truncate(size)
 	}}
 }
 
-// openFull starts a broker with small segments on a disk that is filled up later.
+// openFull starts a broker with small segments on a disk that is filled up later: not before there are files enough,
+// for of two one is the reserve, and what is made free only fills that up.
 func openFull(t *testing.T) (*fixture, *smallDisk) {
 	d := &smallDisk{}
 	f := openWith(t, broker.Config{SegmentSize: 64 << 10, Disk: d.disk(), Alarms: alarm.Config{Every: 10 * time.Millisecond}})
+	f.eventually("spares", func() bool { return d.made.Load() >= 4 })
 	return f, d
 }
 

@@ -1,11 +1,17 @@
 package broker_test
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
@@ -417,4 +423,25 @@ func TestHandedOutMessageIsMarkedWhenIndexAndEarlierLogAreGone(t *testing.T) { /
 	c = f.client()
 	want(t, "of a queue whose horizon is not in the log", c.drain("q"), "held+")
 	want(t, "of a queue whose horizon is", c.drain("rested"), "handed out+ not handed out")
+}
+
+// outdateIndex makes the index of a stopped broker one of an older format.
+func (f *fixture) outdateIndex() {
+	f.Helper()
+	db, err := pebble.Open(filepath.Join(f.cfg.Data, "index"), &pebble.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	key, castagnoli := []byte("f"), crc32.MakeTable(crc32.Castagnoli)
+	value, closer, err := db.Get(key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	value = bytes.Clone(value[:len(value)-4])
+	version := value[len(value)-4:]
+	binary.LittleEndian.PutUint32(version, binary.LittleEndian.Uint32(version)-1)
+	value = binary.LittleEndian.AppendUint32(value, crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value))
+	if err := errors.Join(closer.Close(), db.Set(key, value, pebble.Sync), db.Close()); err != nil {
+		f.Fatal(err)
+	}
 }

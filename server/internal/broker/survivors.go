@@ -73,6 +73,7 @@ func (b *Broker) gather(from, to segment.LSN) (*survivors, error) {
 	hosts := b.hosts()
 	for _, vh := range hosts {
 		if err := s.gatherQueues(vh); err != nil {
+			b.condemnIndex(err)
 			return nil, fmt.Errorf("virtual host %q: %w", vh.Name, err)
 		}
 	}
