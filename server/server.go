@@ -212,6 +212,10 @@ func (s *Server) serve(l *listener, conn net.Conn) {
 	s.mu.conns.Go(func() { session.Serve(l.session, s.broker, conn, &s.stopper) })
 }
 
+// Failed is closed when a write or a sync of the log has failed, which is never tried again. Nothing is stored or
+// confirmed from then on; what Shutdown returns says why.
+func (s *Server) Failed() <-chan struct{} { return s.broker.Failed() }
+
 // Shutdown tells the clients, waits until their connections have ended, writes a checkpoint and closes
 // the data folder.
 func (s *Server) Shutdown() error {

@@ -53,6 +53,11 @@ func untilStopped(ctx context.Context, s *server.Server, cfg server.Config, serv
 			return nil
 		case err := <-served:
 			return err
+		case <-s.Failed():
+			// There is one log, so nothing is left that could be served with any promise. A supervisor that starts
+			// us again finds out whether the disk has been mended.
+			cfg.Logger.Error("stopping: the log has failed")
+			return nil // Shutdown says why
 		case <-hangup:
 			if cfg.Definitions == "" {
 				cfg.Logger.Info("stopping: hang-up")

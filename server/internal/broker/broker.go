@@ -130,6 +130,7 @@ type Broker struct {
 	deleted   map[segment.QueueID]struct{}
 	replayed  []access.Change // to be applied together
 
+	broken chan struct{} // closed when the log has stopped
 	failed struct {
 		sync.Mutex
 		err error
@@ -162,7 +163,7 @@ func Open(cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, logger: cfg.Logger, lock: lock, stop: make(chan struct{})}
+	b := &Broker{cfg: cfg, logger: cfg.Logger, lock: lock, stop: make(chan struct{}), broken: make(chan struct{})}
 	b.vhosts.Store(new([]*VHost))
 	b.access = access.New(access.Config{LoopbackUsers: cfg.LoopbackUsers})
 	b.presence.init()
@@ -231,6 +232,9 @@ func (b *Broker) Err() error {
 	defer b.failed.Unlock()
 	return b.failed.err
 }
+
+// Failed is closed when the log has stopped: nothing more is stored, what can be read is still delivered.
+func (b *Broker) Failed() <-chan struct{} { return b.broken }
 
 // Stop ends deliveries, the broker's own goroutines, and every wait of a client for them. It comes before the
 // clients are told.
@@ -315,6 +319,7 @@ func (b *Broker) logFailed(err error) {
 	b.failed.Lock()
 	b.failed.err = err
 	b.failed.Unlock()
+	close(b.broken) // the log says it once
 	b.logger.Error("the log has stopped: nothing more is stored or confirmed; mend the cause and restart", "error", err)
 }
 
