@@ -73,13 +73,7 @@ endif
 
 .PHONY: crash
 crash: ## kills, power cuts, flipped bytes, lost files, full disks, uses after release: what was promised must hold; CRASH rounds
-	@quiet() { grep -Ev '^(=== |ok |PASS|    --- PASS)' || true; }
-	go test -run 'Crash' -count 1 -timeout 60m -v ./cmd/millrace -args -crash.rounds=$(CRASH) $(ARGS) | quiet
-	go test -run 'PowerCuts' -count 1 -timeout 60m -v ./server/internal/broker -args -power.cuts=$$((10 * $(CRASH))) | quiet
-	go test -run 'PowerCut|Fault|Damage|Torn|BroughtIn|CannotBeRead' -count 5 -timeout 60m ./wal ./index
-	go test -run 'FlippedBytes' -count 1 -timeout 60m -v ./cmd/millrace -args -flip.rounds=$(CRASH) | quiet
-	go test -run 'FileCutShort|FullDisk' -count 3 -timeout 60m -v ./cmd/millrace ./server/internal/session ./server/internal/broker | quiet
-	go test -tags leases -race -count 1 -timeout 60m ./wal ./server/internal/broker ./server/internal/session
+	go run ./tools/crash -rounds $(CRASH) $(ARGS)
 
 .PHONY: compat
 compat: ## the scenarios of the tests on Millrace and on Debian's RabbitMQ, and what differs

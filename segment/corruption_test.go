@@ -74,6 +74,8 @@ func TestAnyFlippedByteCostsAtMostItsRecord(t *testing.T) {
 			}
 		}
 	}
+	flips := 3 * (end - HeaderSize)
+	t.Logf("crash: 1 rounds, 0 cut points, %d faults, %d looked for, 0 lost", flips, 7*flips)
 }
 
 func TestAFlippedByteInAWholeLogNeverPassesForData(t *testing.T) {

@@ -59,6 +59,7 @@ func TestPowerCutAtEverySync(t *testing.T) {
 	if len(cuts) < 50 {
 		t.Fatalf("%d syncs", len(cuts))
 	}
+	promised := 0
 	for i, c := range cuts {
 		// The clone may hold later footers and batches, and so vouch for more than was declared when it
 		// began; what it vouches for must be there all the same.
@@ -76,7 +77,9 @@ func TestPowerCutAtEverySync(t *testing.T) {
 		}
 		after.Close()
 		verify(t, c.dir)
+		promised += int(c.synced)
 	}
+	t.Logf("crash: 1 rounds, %d cut points, %d faults, %d looked for, 0 lost", len(cuts), len(cuts), promised)
 }
 
 func vouchedFor(t *testing.T, dir string) segment.LSN {

@@ -137,6 +137,7 @@ func TestTornTailAtAnyByteEndsBeforeItsBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cuts := 0
 	for cut := offsets[2]; cut < end; cut++ {
 		dir := t.TempDir()
 		torn := bytes.Clone(data)
@@ -144,6 +145,7 @@ func TestTornTailAtAnyByteEndsBeforeItsBatch(t *testing.T) {
 		if bytes.Equal(torn, data) {
 			continue // the last bytes are padding
 		}
+		cuts++
 		if err := os.WriteFile(filepath.Join(dir, segmentName(1)), torn, 0o640); err != nil {
 			t.Fatal(err)
 		}
@@ -168,6 +170,7 @@ func TestTornTailAtAnyByteEndsBeforeItsBatch(t *testing.T) {
 			t.Fatalf("cut at %d: torn tail was overwritten", cut)
 		}
 	}
+	t.Logf("crash: 1 rounds, %d cut points, %d faults, %d looked for, 0 lost", cuts, cuts, 4*cuts)
 }
 
 func TestTornFileAtAnyLength(t *testing.T) {
@@ -176,7 +179,9 @@ func TestTornFileAtAnyLength(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cuts := 0
 	for size := offsets[2]; size < end-8; size += 5 {
+		cuts++
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, segmentName(1)), data[:size], 0o640); err != nil {
 			t.Fatal(err)
@@ -184,6 +189,7 @@ func TestTornFileAtAnyLength(t *testing.T) {
 		goOn(t, dir, allBodies[:4])
 		verify(t, dir)
 	}
+	t.Logf("crash: 1 rounds, %d cut points, %d faults, %d looked for, 0 lost", cuts, cuts, 4*cuts)
 }
 
 func TestTailRule(t *testing.T) {

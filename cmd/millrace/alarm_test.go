@@ -137,4 +137,5 @@ func TestFullDiskHoldsPublishersUpUntilConsumersMakeRoom(t *testing.T) { // FLOW
 			t.Fatalf("%d of %d messages confirmed", n, messages)
 		}
 	}
+	t.Logf("crash: 1 rounds, 0 cut points, 1 faults, %d looked for, 0 lost", messages)
 }

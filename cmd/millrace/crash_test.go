@@ -212,4 +212,11 @@ func (r *crashRun) report(seed uint64) {
 	text += fmt.Sprintf("\nmessages: published %d, confirmed %d, delivered %d, duplicates %d (%d of them after an unsafe ack)\nLOST: %d",
 		sums.published, sums.confirmed, sums.delivered, sums.duplicates, sums.resurrected, sums.lost)
 	r.t.Log(text)
+	faults := 0
+	for name, n := range r.injected {
+		if name != "clean stop" {
+			faults += n
+		}
+	}
+	r.t.Logf("crash: %d rounds, 0 cut points, %d faults, %d looked for, %d lost", r.rounds, faults, sums.confirmed, sums.lost)
 }

@@ -36,6 +36,9 @@ func TestNothingIsHalfDoneAfterCrashes(t *testing.T) {
 		t.Logf("crash test of whole steps: seed %d, %d rounds, %d of them with a kill\n"+
 			"transactions: %d committed, %d more found whole without an answer\ndead letters: %d confirmed, %d had moved",
 			seed, run.rounds, run.kills, run.committed, run.found, run.letters.confirmed, run.letters.moved)
+		if !t.Failed() { // what is lost or half done fails
+			t.Logf("crash: %d rounds, 0 cut points, %d faults, %d looked for, 0 lost", run.rounds, run.kills, run.committed+run.letters.confirmed)
+		}
 	}()
 	for range (*crashRounds + 1) / 2 { // so that both crash tests take their share
 		run.round()

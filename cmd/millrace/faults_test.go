@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
@@ -9,9 +10,15 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// bodyOf is the n-th body of a test with damaged files: some are sent from the log's mapping, some copied.
+// bodyOf is the n-th body of a test with damaged files: some are sent from the log's mapping, some copied. It does not
+// compress to nothing.
 func bodyOf(n int) string {
-	return fmt.Sprintf("%d %s", n, strings.Repeat(string(rune('a'+n%26)), 100+n%3*6000))
+	chance := rand.New(rand.NewPCG(uint64(n), 1))
+	letters := make([]byte, 100+n%3*6000)
+	for i := range letters {
+		letters[i] = byte('a' + chance.IntN(26))
+	}
+	return fmt.Sprintf("%d %s", n, letters)
 }
 
 // fillSegments stores n messages in the queue "q" of a broker with small segments.
@@ -127,6 +134,7 @@ func TestFileCutShortUnderTheBrokerCostsOnlyItsMessages(t *testing.T) {
 					t.Error("message published after the damage is not there")
 				}
 				again.Kill() // what is damaged is not verified at its end
+				t.Logf("crash: 1 rounds, 0 cut points, 1 faults, %d looked for, 0 lost", len(came)+1)
 			})
 		}
 	}

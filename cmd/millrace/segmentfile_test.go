@@ -36,6 +36,16 @@ func segmentFiles(t testing.TB, dir string) []string {
 	return files
 }
 
+// oldFiles are the log's files of the old generation.
+func oldFiles(t testing.TB, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "log", "*.old"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
 func firstSegment(t testing.TB, dir string) string {
 	t.Helper()
 	return segmentFiles(t, dir)[0]

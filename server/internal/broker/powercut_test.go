@@ -46,7 +46,7 @@ func TestNothingPromisedIsLostInPowerCuts(t *testing.T) {
 		"relocations: %d remains with old-generation files, %d with one that was being written, %d with one beside what it replaces\n"+
 		"deliveries looked for %d, transactions %d", *powerSeed, sum.starts, sum.rebuilt,
 		sum.old, sum.unfinished, sum.beside, sum.delivered, sum.transactions)
-	t.Logf("crash: power cuts of a broker: 0 rounds, %d cut points, %d faults, %d looked for, %d lost",
+	t.Logf("crash: 0 rounds, %d cut points, %d faults, %d looked for, %d lost",
 		sum.cuts, sum.starts, sum.confirmed+sum.transactions, sum.lost)
 }
 

@@ -98,4 +98,5 @@ func TestFullDiskHoldsPublishersUpAndLosesNothing(t *testing.T) {
 	}
 	for amqp.PeekMethod(transactor.frame("tx.commit-ok").Payload) != amqp.TxCommitOkID {
 	}
+	t.Logf("crash: 1 rounds, 0 cut points, 1 faults, %d looked for, 0 lost", messages+1)
 }
