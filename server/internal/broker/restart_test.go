@@ -428,7 +428,7 @@ func TestHandedOutMessageIsMarkedWhenIndexAndEarlierLogAreGone(t *testing.T) { /
 // outdateIndex makes the index of a stopped broker one of an older format.
 func (f *fixture) outdateIndex() {
 	f.Helper()
-	db, err := pebble.Open(filepath.Join(f.cfg.Data, "index"), &pebble.Options{})
+	db, err := pebble.Open(filepath.Join(f.cfg.Data, "index"), &pebble.Options{Logger: silent{}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -445,3 +445,10 @@ func (f *fixture) outdateIndex() {
 		f.Fatal(err)
 	}
 }
+
+// silent is a logger for Pebble.
+type silent struct{}
+
+func (silent) Infof(string, ...any)  {}
+func (silent) Errorf(string, ...any) {}
+func (silent) Fatalf(string, ...any) {}
