@@ -52,6 +52,7 @@ type crashRun struct {
 	history  []string       // what each round did, for the report of a failure
 
 	checkpointing bool // the round's broker writes checkpoints while it runs
+	damaged       bool // what we did to the log is in it still, perhaps
 }
 
 // round restarts the broker, drains it or not, puts load on it, and ends it
@@ -78,6 +79,9 @@ func (r *crashRun) round() {
 	}
 	r.end(b, load)
 	r.check(b)
+	if !r.damaged {
+		b.verifyLog(r.t)
+	}
 }
 
 func (r *crashRun) chooseFlags() []string {
@@ -143,6 +147,7 @@ func (r *crashRun) end(b *Broker, load *crashLoad) {
 			// a crash can do, and the broker refuses it unless the index goes too.
 			deleteIndex = deleteIndex || r.checkpointing
 			r.inject("log tail " + tailDamages[damage].name)
+			r.damaged = true
 			if err := damageTail(r.dir, r.ledger.lastConfirmed(), tailDamages[damage], r.random); err != nil {
 				r.t.Fatal(err)
 			}

@@ -108,6 +108,7 @@ func (r *wholeRun) round() {
 	if fault := processFault(b.stderr.String()); fault != "" {
 		r.t.Fatalf("round %d: broker: %s\n%s", r.rounds, fault, &b.stderr)
 	}
+	b.verifyLog(r.t)
 	if r.random.IntN(4) == 0 { // all of it from the log
 		r.must(b, os.RemoveAll(filepath.Join(r.dir, "index")))
 	}
@@ -444,5 +445,7 @@ func (l *letters) check(conn *amqp.Connection) error {
 	if err := errors.Join(ch.Ack(0, true), ch.TxCommit()); err != nil {
 		return err
 	}
+	// The next round's broker may be killed before anything is sent to it.
+	l.mu.confirmed, l.first = nil, l.sent+1
 	return ch.Close()
 }
