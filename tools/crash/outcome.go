@@ -78,5 +78,8 @@ func report(out io.Writer, done []outcome) bool {
 	}
 	row(all.name, all.took.Round(time.Second), all.tests, all.sum.rounds, all.sum.cuts, all.sum.faults, all.sum.looked, all.sum.lost, "")
 	fmt.Fprintf(out, "messages lost: %d\n", all.sum.lost)
+	if !well {
+		fmt.Fprintln(out, "not all is well: a part that failed may have lost what no test has counted")
+	}
 	return well
 }
