@@ -211,3 +211,32 @@ func flipInPlace(t *testing.T, path string, at int64) {
 		t.Fatal(err)
 	}
 }
+
+// Neither tables nor blocks of an old-generation file are in memory for good, and what could not be brought in is no
+// verdict: the file is read when it can be.
+func TestOldFileThatCannotBeBroughtInIsAnErrorUntilItCan(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir()})
+	rotated(t, l, 4)
+	relocate(t, l, 0, 1, every(2))
+	hit := l.Segments()[0]
+	whole, err := os.ReadFile(hit.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() error {
+		v := l.NewView()
+		defer v.Release()
+		return v.Read(2, func(r segment.Record) error { _, err := r.Publish(); return err })
+	}
+	cutShort(t, hit.Path, 0)
+	wantUnreadable(t, read(), hit.Path)
+	_, err = l.Relocate(t.Context(), hit.Base, hit.Last, every(1), func() error { return nil })
+	wantUnreadable(t, err, hit.Path)
+	if err := os.WriteFile(hit.Path, whole, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(); err != nil {
+		t.Errorf("after the file is whole again: %v", err)
+	}
+	closeLog(t, l)
+}

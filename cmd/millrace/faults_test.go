@@ -139,3 +139,42 @@ func TestFileCutShortUnderTheBrokerCostsOnlyItsMessages(t *testing.T) {
 		}
 	}
 }
+
+func TestOldFileCutShortUnderTheBrokerCostsOnlyItsMessages(t *testing.T) {
+	needsProcess(t)
+	for _, to := range []int64{0, segmentHeaderSize} {
+		t.Run(fmt.Sprint(to), func(t *testing.T) {
+			b := startBroker(t, t.TempDir(), "--segment-size", "64KiB", "--retain-bytes", "0", "--checkpoint-every", "10ms")
+			(&flipRun{t: t, b: b, relocated: true}).fill()
+			b = b.restart(t, "--segment-size", "64KiB", "--checkpoint-every", never)
+			cut := oldFiles(t, b.Dir)[0]
+			if err := os.Truncate(cut, to); err != nil {
+				t.Fatal(err)
+			}
+			came, _ := readWhole(t, b)
+			if len(came) == flipSent || !came[0] {
+				t.Errorf("%d of %d messages came, an old-generation file was cut", len(came), flipSent)
+			}
+			c := b.connect(t)
+			c.confirmMode()
+			c.sendConfirmed("", "q", persistent(bodyOf(flipSent))) // the log goes on
+			c.close()
+			if came, _ := readWhole(t, b); !came[flipSent] {
+				t.Error("a message published after the damage did not come")
+			}
+			if !strings.Contains(b.stderr.String(), cut) {
+				t.Errorf("stderr does not name %s:\n%s", cut, &b.stderr)
+			}
+			if fault := processFault(b.stderr.String()); fault != "" {
+				t.Errorf("broker: %s", fault)
+			}
+			if got := millrace(t, "log", "verify", "--data", b.Dir); got.code == 0 || !strings.Contains(got.stdout+got.stderr, cut) {
+				t.Errorf("log verify: exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+			}
+			if code := b.Stop(); code != 0 {
+				t.Errorf("exit code %d; stderr:\n%s", code, &b.stderr)
+			}
+			t.Logf("crash: 1 rounds, 0 cut points, 1 faults, %d looked for, 0 lost", len(came)+1)
+		})
+	}
+}
