@@ -172,6 +172,10 @@ func (s *scanner) resync() bool {
 		}
 	}
 	for at := s.at; at <= len(s.data)-RecordHeaderSize; {
+		if binary.LittleEndian.Uint64(s.data[at:]) == 0 {
+			at += 8 // nothing begins so, and what was not written yet of the segment in use is zeros
+			continue
+		}
 		if batch, ok := s.batchAt(at); ok {
 			report()
 			s.take(batch)
