@@ -125,7 +125,7 @@ func (r *powerRun) run(cuts int) {
 	r.sinks = map[string]*sink{"": publisher.sink, "plain": plain.sink, "dying": dying.sink, "letters": letters.sink}
 
 	r.cuts = make(chan remains)
-	left := cuts
+	left, seed := cuts, r.chance.Uint64() // the chance belongs to the machine's lock from here on
 	r.machine.mu.Lock()
 	r.machine.mu.event = func() {
 		if left == 0 || r.chance.IntN(25) != 0 {
@@ -140,7 +140,7 @@ func (r *powerRun) run(cuts int) {
 	r.machine.mu.Unlock()
 
 	var clients sync.WaitGroup
-	clients.Go(func() { r.publish(publisher, rand.New(rand.NewPCG(r.chance.Uint64(), 1))) })
+	clients.Go(func() { r.publish(publisher, rand.New(rand.NewPCG(seed, 1))) })
 	clients.Go(func() { r.consume(plain, "plain", 10, amqp.BasicAckID, queue.Acked) })
 	clients.Go(func() { r.consume(dying, "dying", 1, amqp.BasicRejectID, queue.Rejected) })
 	clients.Go(func() { r.consume(letters, "letters", 10, amqp.BasicAckID, queue.Acked) })
