@@ -104,7 +104,7 @@ func TestCloseEndsAnAppendThatWaitsForASpare(t *testing.T) {
 	waiting := make(chan struct{}, 10)
 	made := 0
 	disk := unsyncedDisk()
-	disk.Allocate = func(file *os.File, size int64) error {
+	disk.Allocate = func(file *os.File, size int64, _ func(int64) error) error {
 		if made++; made > 1 {
 			waiting <- struct{}{}
 			<-block

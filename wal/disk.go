@@ -15,8 +15,9 @@ type Disk struct {
 	WriteAt  func(file *os.File, p []byte, offset int64) (int, error)
 	Datasync func(file *os.File) error
 	// Allocate gives an empty file size bytes of zeros that are on disk, so that later writes and
-	// syncs change no metadata.
-	Allocate func(file *os.File, size int64) error
+	// syncs change no metadata. It calls rest whenever some more are, which holds it back while others need the
+	// disk; an error of rest ends it.
+	Allocate func(file *os.File, size int64, rest func(written int64) error) error
 	// Free is how many bytes the file system of a folder has room for.
 	Free func(folder string) (uint64, error)
 }
@@ -64,23 +65,46 @@ func datasync(file *os.File) error {
 	}
 }
 
-// zeros is never written to: it costs the kernel's one zero page.
-var zeros [1 << 20]byte
+// zeros is never written to: it costs the kernel's one zero page. As much is written at once: little enough not
+// to keep others from the disk for long.
+var zeros [256 << 10]byte
 
 // allocate reserves the blocks first, which fails at once on a full disk, and then writes zeros, so
 // that no block is left in the state "reserved, not written", whose first write costs a journal
 // entry. The size grows with the zeros: a file of full size is a finished one.
-func allocate(file *os.File, size int64) error {
+func allocate(file *os.File, size int64, rest func(int64) error) error {
 	err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
 	for at := int64(0); at < size; at += int64(len(zeros)) {
-		if _, err := file.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
+		n := min(int64(len(zeros)), size-at)
+		if _, err := file.WriteAt(zeros[:n], at); err != nil {
+			return err
+		}
+		if err := writeBack(file, at, n); err != nil {
+			return err
+		}
+		if err := rest(n); err != nil {
 			return err
 		}
 	}
 	return datasync(file)
+}
+
+// writeBack begins to bring a part of a file to disk, and waits for the part of the same size before it: never much
+// is under way, which others would have to wait behind, nor ever nothing. It is data alone: one commit of the file
+// system's journal when all is written is enough.
+func writeBack(file *os.File, at, n int64) error {
+	err := unix.SyncFileRange(int(file.Fd()), at, n, unix.SYNC_FILE_RANGE_WRITE)
+	if before := max(at-n, 0); err == nil && before < at {
+		err = unix.SyncFileRange(int(file.Fd()), before, at-before,
+			unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+	}
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ESPIPE) {
+		return nil // the sync at the end does it all
+	}
+	return err
 }
 
 // Free is how many bytes the file system of a folder has room for, for a process without privileges.

@@ -231,7 +231,7 @@ type freshFile struct {
 func makeFresh(b *testing.B) freshFile {
 	file, err := os.CreateTemp(b.TempDir(), "*"+segmentSuffix)
 	if err == nil {
-		err = allocate(file, benchSegmentSize)
+		err = allocate(file, benchSegmentSize, func(int64) error { return nil })
 	}
 	if err != nil {
 		b.Fatal(err)

@@ -43,11 +43,11 @@ func (f *faulty) disk() Disk {
 			}
 			return datasync(file)
 		},
-		Allocate: func(file *os.File, size int64) error {
+		Allocate: func(file *os.File, size int64, rest func(int64) error) error {
 			if err := f.allocate.Load(); err != nil {
 				return *err
 			}
-			return allocate(file, size)
+			return allocate(file, size, rest)
 		},
 	}
 }

@@ -17,7 +17,7 @@ import (
 func unsyncedDisk() Disk {
 	return Disk{
 		Datasync: func(*os.File) error { return nil },
-		Allocate: func(file *os.File, size int64) error { return file.Truncate(size) },
+		Allocate: func(file *os.File, size int64, _ func(int64) error) error { return file.Truncate(size) },
 	}
 }
 

@@ -13,10 +13,12 @@ const (
 	readyReserve = 1                // of them for batches that are vital, when the disk has no room for more
 	readySpares  = readyReserve + 2 // kept ready for rotation
 	mostSpares   = readySpares + 2  // with those waiting to be wiped; what Retire frees beyond is deleted
+
+	sparePace = 32 << 20 // bytes a second, when nobody is in a hurry
 )
 
-// mostUnsealed is how many segments may wait for the disk before no spare is made until one is sealed: what is
-// appended never gets far ahead of the disk.
+// mostUnsealed is how many segments may wait to be sealed; with more, no spare is made before one is. So what is
+// appended gets no further ahead of the disk than these and the spares that are there.
 const mostUnsealed = 4
 
 // keep is the keeper's goroutine: it makes spares and seals the segments that rotation left, in turns, for
@@ -117,7 +119,7 @@ func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, err
 		if err := l.leavesRoom(size); err != nil {
 			return discard(err)
 		}
-		if err := l.disk.Allocate(file, size); err != nil {
+		if err := l.disk.Allocate(file, size, l.rest); err != nil {
 			return discard(err)
 		}
 		l.made++
@@ -134,6 +136,18 @@ func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, err
 		return discard(err)
 	}
 	return &spare{path: path, size: size, file: file, mapping: mapping}, nil
+}
+
+// rest keeps the making of spares from taking the disk away from who waits for syncs, unless they are needed
+// soon: while an append waits for one, or the active segment is half full and the one behind it is not ready.
+func (l *Log) rest(written int64) error {
+	return l.spareRest.take(l.keeperCtx, written, l.Written, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		active := l.mu.active
+		return l.mu.wanted > 0 || active == nil ||
+			active.end.Load() > active.size/2 && !l.hasSpareLocked(l.cfg.SegmentSize, readyReserve)
+	})
 }
 
 // leavesRoom reports, as a full disk does, that a file of size would leave less free than it should. The

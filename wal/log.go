@@ -80,6 +80,7 @@ type Log struct {
 
 	syncerState syncerState // owned by the syncer's goroutine
 	made        int         // files allocated since Start; owned by the keeper's goroutine
+	spareRest   pacer       // of their making; owned by the keeper's goroutine
 }
 
 // Open finds the segments in cfg.Dir, checks them and finds the end of the log by the tail rule. It
@@ -100,6 +101,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l.room.L = &l.mu
 	l.pace = pacer{perSecond: cfg.RelocationPace, at: time.Now()}
+	l.spareRest = pacer{perSecond: sparePace, at: time.Now()}
 	l.mu.sets = map[uint64]struct{}{}
 	l.keeperCtx, l.stopKeeper = context.WithCancel(context.Background())
 	var err error

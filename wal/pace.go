@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// pacer keeps relocations from taking the disk away from who appends. They may read and write so many bytes a
-// second, so that they end, and twice what is appended, so that they keep up however much that is: what was
-// appended while none ran counts too, up to a segment or so. Guarded by Log.relocating.
+// pacer keeps work in the background from taking the disk away from who appends. It may read and write so many
+// bytes a second, so that it ends, and twice what is appended, so that it keeps up however much that is: what was
+// appended while it rested counts too, up to 64 MiB. It has one user at a time.
 type pacer struct {
 	perSecond int64 // 0 = no bound
 	at        time.Time
@@ -21,28 +21,32 @@ const (
 	paceTick      = 10 * time.Millisecond // not each batch is worth a timer
 )
 
-// take accounts for bytes that were read or written, and waits until it is their time.
-func (p *pacer) take(ctx context.Context, n int64, appended func() int64) error {
-	if p.perSecond == 0 {
-		return ctx.Err()
+// earn adds what there is to take since it was asked last.
+func (p *pacer) earn(now time.Time, appended int64) {
+	earned := int64(now.Sub(p.at).Seconds()*float64(p.perSecond)) + paceOfAppends*(appended-p.appended)
+	if earned > 0 { // else the time is left to add up: nothing is lost to rounding
+		p.credit = min(p.credit+earned, mostCredit)
+		p.at, p.appended = now, appended
 	}
+}
+
+// take accounts for bytes that were read or written, and waits until it is their time, or there is a hurry.
+func (p *pacer) take(ctx context.Context, n int64, appended func() int64, hurry func() bool) error {
 	p.credit -= n
-	for {
-		now, have := time.Now(), appended()
-		earned := int64(now.Sub(p.at).Seconds()*float64(p.perSecond)) + paceOfAppends*(have-p.appended)
-		if earned > 0 { // else nothing is lost to rounding
-			p.credit = min(p.credit+earned, mostCredit)
-			p.at, p.appended = now, have
+	for ctx.Err() == nil {
+		p.earn(time.Now(), appended())
+		if p.perSecond == 0 || hurry() {
+			p.credit = max(p.credit, 0)
 		}
 		if p.credit >= 0 {
-			return ctx.Err()
+			return nil
 		}
 		timer := time.NewTimer(paceTick)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
 		}
 	}
+	return ctx.Err()
 }

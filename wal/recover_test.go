@@ -593,9 +593,9 @@ func TestSparesOfAnEarlierRunAreUsed(t *testing.T) {
 	})
 	closeLog(t, l)
 	made := 0
-	cfg := Config{Dir: l.cfg.Dir, Disk: Disk{Allocate: func(file *os.File, size int64) error {
+	cfg := Config{Dir: l.cfg.Dir, Disk: Disk{Allocate: func(file *os.File, size int64, rest func(int64) error) error {
 		made++
-		return allocate(file, size)
+		return allocate(file, size, rest)
 	}}}
 	l = openLog(t, cfg)
 	appendBodies(t, l, "one")

@@ -330,7 +330,7 @@ func (r *relocation) step(read int64) error {
 	if err := r.write(); err != nil {
 		return err
 	}
-	return r.log.pace.take(r.ctx, read+r.done.WrittenBytes-before, r.log.Written)
+	return r.log.pace.take(r.ctx, read+r.done.WrittenBytes-before, r.log.Written, func() bool { return false })
 }
 
 // write appends to the file what the writer has finished.

@@ -80,7 +80,7 @@ func TestLogLeavesRoomForOthers(t *testing.T) {
 	disk := unsyncedDisk()
 	disk.Free = func(string) (uint64, error) { return free.Load(), nil }
 	made := 0
-	disk.Allocate = func(file *os.File, size int64) error {
+	disk.Allocate = func(file *os.File, size int64, _ func(int64) error) error {
 		made++
 		return file.Truncate(size)
 	}

@@ -55,9 +55,9 @@ func TestRetireRemovesThePrefixBelowTheFloor(t *testing.T) {
 
 func TestFilesAreUsedAgainAndStaleBytesNeverRead(t *testing.T) {
 	made := 0
-	l := openLog(t, Config{Dir: t.TempDir(), Disk: Disk{Allocate: func(file *os.File, size int64) error {
+	l := openLog(t, Config{Dir: t.TempDir(), Disk: Disk{Allocate: func(file *os.File, size int64, rest func(int64) error) error {
 		made++
-		return allocate(file, size)
+		return allocate(file, size, rest)
 	}}})
 	next := segment.LSN(1)
 	for i := range 2000 {
@@ -275,4 +275,20 @@ func TestSegmentsAreSealedWhileAppendsUseUpTheSpares(t *testing.T) {
 		}
 	}
 	closeLog(t, l)
+}
+
+// The syncer wakes the keeper when it has synced what waits to be sealed, though nothing else happens and nobody
+// asks for syncs.
+func TestTheLastSegmentsAreSealedWithoutFurtherAppends(t *testing.T) {
+	for _, level := range []Level{SyncDisk, SyncOS} {
+		l := openLog(t, Config{Dir: t.TempDir(), Sync: level})
+		for range 20 {
+			n := len(l.Segments())
+			for i := 0; len(l.Segments()) == n; i++ {
+				appendBodies(t, l, strings.Repeat("x", 1000))
+			}
+			awaitSealed(t, l, n)
+		}
+		closeLog(t, l)
+	}
 }

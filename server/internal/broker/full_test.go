@@ -25,7 +25,7 @@ type smallDisk struct {
 }
 
 func (d *smallDisk) disk() wal.Disk {
-	return wal.Disk{Allocate: func(file *os.File, size int64) error {
+	return wal.Disk{Allocate: func(file *os.File, size int64, _ func(int64) error) error {
 		if d.full.Load() {
 			return unix.ENOSPC
 		}

@@ -104,7 +104,7 @@ func (m *machine) disk() wal.Disk {
 			}
 			return nil
 		},
-		Allocate: func(file *os.File, size int64) error {
+		Allocate: func(file *os.File, size int64, _ func(int64) error) error {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			err := file.Truncate(size)

@@ -292,7 +292,7 @@ func (r *powerRun) check(c remains) {
 	f := &fixture{TB: r.t, cfg: broker.Config{
 		Data: c.folder, SegmentSize: 64 << 10, CheckpointEvery: time.Hour, IndexFS: index, Disk: wal.Disk{
 			Datasync: func(*os.File) error { return nil },
-			Allocate: func(file *os.File, size int64) error { return file.Truncate(size) },
+			Allocate: func(file *os.File, size int64, _ func(int64) error) error { return file.Truncate(size) },
 		},
 	}}
 	b, err := broker.Open(f.cfg)

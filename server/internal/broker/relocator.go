@@ -76,7 +76,8 @@ func (r *relocator) run(stop <-chan struct{}) {
 	defer cancel()
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	for seen := int64(0); ; seen = r.broker.log.Written() {
+	seen := int64(0) // written to the log when the last pass began
+	for {
 		for woken := false; !woken; {
 			select {
 			case <-stop:
@@ -87,6 +88,7 @@ func (r *relocator) run(stop <-chan struct{}) {
 				woken = r.broker.log.Written()-seen >= r.broker.cfg.SegmentSize
 			}
 		}
+		seen = r.broker.log.Written()
 		if err := r.relocate(ctx); err != nil && ctx.Err() == nil {
 			r.broker.logger.Warn("log files not relocated; they take up more of the disk than they need", "error", err)
 		}
@@ -140,6 +142,9 @@ func (r *relocator) relocate(ctx context.Context) error {
 		err := r.replace(ctx, files, v)
 		if ctx.Err() != nil {
 			break
+		}
+		if errors.Is(err, errUnsettled) { // nor for the next
+			return err
 		}
 		if !errors.Is(err, wal.ErrGone) { // it has been retired meanwhile
 			faults = append(faults, err)
@@ -238,7 +243,7 @@ func (r *relocator) replace(ctx context.Context, files []logFile, v victims) err
 		return err
 	}
 	s.clean = r.clean(s)
-	settled, err := b.settled(ctx)
+	settled, err := b.settled()
 	if err != nil {
 		return err
 	}
@@ -246,7 +251,7 @@ func (r *relocator) replace(ctx context.Context, files []logFile, v victims) err
 		if n := s.missing(); n > 0 {
 			return fmt.Errorf("%d of %d: %w", n, s.entries, errMissing)
 		}
-		return <-settled
+		return b.log.SyncTo(ctx, settled)
 	})
 	if errors.Is(err, segment.ErrCorrupt) {
 		r.suspect(files, v)
@@ -279,18 +284,18 @@ func (r *relocator) replace(ctx context.Context, files []logFile, v victims) err
 // errMissing says that records which queues need are not in their files.
 var errMissing = fmt.Errorf("%w: records that queues need are missing; see 'millrace log verify'", segment.ErrCorrupt)
 
-// settled begins to sync all that has left the queues until now, and returns how that ends. A new file may not
-// take the place of others before: what was left out of it must not come back, neither from a view older than
-// that nor from one made anew of the log. So it is in the log, as at a checkpoint, and on disk.
-func (b *Broker) settled(ctx context.Context) (<-chan error, error) {
+var errUnsettled = errors.New("settlements cannot be written")
+
+// settled returns the record up to which the log tells of all that has left the queues until now. A new file may
+// not take the place of others before it is on disk: what was left out of it must not come back, neither from a
+// view older than that nor from one made anew of the log. It is asked for first, and not when the file has been
+// written, so that nobody waits for a sync of what is appended meanwhile.
+func (b *Broker) settled() (segment.LSN, error) {
 	const patience = time.Minute // the journal may wait for a sync itself
 	if !b.journal.await(patience) || b.journal.err() != nil {
-		return nil, errors.New("settlements cannot be written")
+		return 0, errUnsettled
 	}
-	synced := make(chan error, 1)
-	last := b.log.Last()
-	go func() { synced <- b.log.SyncTo(ctx, last) }()
-	return synced, nil
+	return b.log.Last(), nil
 }
 
 // clean are the parts of the log that know what has left the queues: files of the old generation, and what is

@@ -20,7 +20,7 @@ func TestFullDiskHoldsPublishersUpAndLosesNothing(t *testing.T) {
 	const room = 6 // files
 	s := newServerOn(t, broker.Config{
 		SegmentSize: 512 << 10, CheckpointEvery: 50 * time.Millisecond,
-		Disk: wal.Disk{Allocate: func(file *os.File, size int64) error {
+		Disk: wal.Disk{Allocate: func(file *os.File, size int64, _ func(int64) error) error {
 			files, err := os.ReadDir(filepath.Dir(file.Name()))
 			if len(files) > room {
 				return unix.ENOSPC
