@@ -6,7 +6,8 @@
 //	crash: 200 rounds, 0 cut points, 341 faults, 812033 looked for, 0 lost
 //
 // Looked for are confirmed messages, or records that were declared synced. A part that fails, that says no such
-// line, or that lost something makes the exit code 1, and its whole output is shown.
+// line, that was skipped as a whole, or that lost something makes the exit code 1, and its whole output is shown. Single
+// tests that were skipped, because of what the machine lacks, are counted and named beside the total.
 //
 // It knows the tests by their names only, and has no goroutines of its own.
 package main

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,16 +15,17 @@ type sum struct{ rounds, cuts, faults, looked, lost int }
 
 // outcome is what became of a part.
 type outcome struct {
-	name  string
-	took  time.Duration
-	tests int // that passed, with those within others
-	sum   sum
-	fault string // "" = it passed
+	name    string
+	took    time.Duration
+	tests   int      // that passed, with those within others
+	skipped []string // tests that looked for nothing: what they need is not there
+	sum     sum
+	fault   string // "" = it passed
 }
 
 var (
 	sumLine  = regexp.MustCompile(`crash: (\d+) rounds, (\d+) cut points, (\d+) faults, (\d+) looked for, (\d+) lost`)
-	testLine = regexp.MustCompile(`(?m)^\s*--- (PASS|FAIL)`)
+	testLine = regexp.MustCompile(`(?m)^\s*--- (PASS|FAIL|SKIP): (\S+)`)
 )
 
 // judge reads the output of `go test -v`, whose error is given.
@@ -35,6 +37,8 @@ func judge(name, text string, err error) outcome {
 			o.tests++
 		case "FAIL":
 			failed++
+		case "SKIP":
+			o.skipped = append(o.skipped, m[2])
 		}
 	}
 	lines := sumLine.FindAllStringSubmatch(text, -1)
@@ -51,6 +55,8 @@ func judge(name, text string, err error) outcome {
 		o.fault = err.Error()
 	case o.sum.lost > 0:
 		o.fault = fmt.Sprintf("%d lost", o.sum.lost)
+	case o.tests == 0 && len(o.skipped) > 0:
+		o.fault = "all skipped"
 	case len(lines) == 0:
 		o.fault = "no test said what it did"
 	}
@@ -60,15 +66,16 @@ func judge(name, text string, err error) outcome {
 // report prints the table, and reports whether all is well.
 func report(out io.Writer, done []outcome) bool {
 	row := func(name string, cells ...any) {
-		fmt.Fprintf(out, "%-28s %6v %6v %7v %10v %8v %14v %5v  %v\n", append([]any{name}, cells...)...)
+		fmt.Fprintf(out, "%-28s %6v %6v %7v %7v %10v %8v %14v %5v  %v\n", append([]any{name}, cells...)...)
 	}
 	fmt.Fprintln(out)
-	row("part", "time", "tests", "rounds", "cut points", "faults", "looked for", "lost", "")
+	row("part", "time", "tests", "skipped", "rounds", "cut points", "faults", "looked for", "lost", "")
 	all, well := outcome{name: "TOTAL"}, len(done) > 0
 	for _, o := range done {
-		row(o.name, o.took.Round(time.Second), o.tests, o.sum.rounds, o.sum.cuts, o.sum.faults, o.sum.looked, o.sum.lost, strings.ToUpper(o.fault))
+		row(o.name, o.took.Round(time.Second), o.tests, len(o.skipped), o.sum.rounds, o.sum.cuts, o.sum.faults, o.sum.looked, o.sum.lost, strings.ToUpper(o.fault))
 		all.took += o.took
 		all.tests += o.tests
+		all.skipped = append(all.skipped, o.skipped...)
 		all.sum.rounds += o.sum.rounds
 		all.sum.cuts += o.sum.cuts
 		all.sum.faults += o.sum.faults
@@ -76,8 +83,13 @@ func report(out io.Writer, done []outcome) bool {
 		all.sum.lost += o.sum.lost
 		well = well && o.fault == ""
 	}
-	row(all.name, all.took.Round(time.Second), all.tests, all.sum.rounds, all.sum.cuts, all.sum.faults, all.sum.looked, all.sum.lost, "")
-	fmt.Fprintf(out, "messages lost: %d\n", all.sum.lost)
+	row(all.name, all.took.Round(time.Second), all.tests, len(all.skipped), all.sum.rounds, all.sum.cuts, all.sum.faults, all.sum.looked, all.sum.lost, "")
+	fmt.Fprintf(out, "messages lost: %d", all.sum.lost)
+	if n := len(all.skipped); n > 0 {
+		slices.Sort(all.skipped)
+		fmt.Fprintf(out, "; not looked for by %d tests, which were skipped: %s", n, strings.Join(slices.Compact(all.skipped), ", "))
+	}
+	fmt.Fprintln(out)
 	if !well {
 		fmt.Fprintln(out, "not all is well: a part that failed may have lost what no test has counted")
 	}

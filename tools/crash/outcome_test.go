@@ -20,6 +20,8 @@ func TestPartFailsUnlessItsTestsPassAndSayThatNothingWasLost(t *testing.T) {
 		{"lost", strings.Replace(said, "0 lost", "2 lost", 1), nil, "2 lost", sum{3, 40, 5, 600, 2}},
 		{"failed", said + "--- FAIL: TestA (0.1s)\n", errors.New("exit status 1"), "1 tests failed", sum{3, 40, 5, 600, 0}},
 		{"did not build", "x.go:1: syntax error\n", errors.New("exit status 2"), "exit status 2", sum{}},
+		{"one skipped", said + "--- PASS: TestA (0.1s)\n--- SKIP: TestB (0s)\n", nil, "", sum{3, 40, 5, 600, 0}},
+		{"all skipped", "--- SKIP: TestA (0s)\n    --- SKIP: TestB/b (0s)\n", nil, "all skipped", sum{}},
 		{"nothing said", "--- PASS: TestA (0.1s)\n", nil, "no test said what it did", sum{}},
 		{"nothing run", "testing: warning: no tests to run\nok\n", nil, "no test said what it did", sum{}},
 	} {
@@ -31,6 +33,9 @@ func TestPartFailsUnlessItsTestsPassAndSayThatNothingWasLost(t *testing.T) {
 			var out strings.Builder
 			if well := report(&out, []outcome{o}); well != (c.fault == "") {
 				t.Errorf("well: %v\n%s", well, &out)
+			}
+			if told := strings.Contains(out.String(), "skipped: Test"); told != strings.Contains(c.text, "SKIP") {
+				t.Errorf("skipped tests told: %v\n%s", told, &out)
 			}
 		})
 	}
