@@ -9,7 +9,7 @@ import (
 
 // Cursor reads records in order, for one goroutine. It never goes beyond Last; Next may be called
 // again after it returned false for want of records. Records lost to corruption are passed over,
-// counted and logged. Next waits for a Retire under way, and so may not be called with a lock that a callback
+// counted and logged, a range of them at once where it is not known how many there were. Next waits for a Retire under way, and so may not be called with a lock that a callback
 // of Append takes.
 type Cursor struct {
 	log     *Log
@@ -21,6 +21,7 @@ type Cursor struct {
 	setsLen int // how many of its route-set records are in sets
 	numbers []segment.LSN
 	skipped int
+	damaged segment.LSN // where the damage of an old-generation file ends that was counted last
 	err     error
 }
 
@@ -48,9 +49,7 @@ func (c *Cursor) Next() bool {
 			c.next++
 			return true
 		case errors.Is(err, segment.ErrCorrupt), errors.Is(err, ErrUnreadable) && c.log.cfg.Repair:
-			c.log.logger.Error("damaged record passed over", "cause", err)
-			c.skipped++
-			c.next++
+			c.pass(err)
 		default:
 			c.err = err
 		}
@@ -64,8 +63,61 @@ func (c *Cursor) survivor() segment.LSN {
 	if s, err := c.view.at(next); err == nil && s.old != nil {
 		// What cannot be read here, Record will say.
 		_ = s.guarded(func() error { next = s.seek(c.next); return nil })
+		c.countLost(s, next)
 	}
 	return next
+}
+
+// countLost counts what an old-generation file has lost before its record next; that was logged when it was found.
+func (c *Cursor) countLost(s *segmentFile, next segment.LSN) {
+	t := s.old.tables.Load()
+	if t == nil {
+		return
+	}
+	for _, d := range t.damages {
+		if d.Lost() > 0 && d.From < next && d.To >= c.next && d.To > c.damaged {
+			c.skipped++
+			c.damaged = d.To
+		}
+	}
+}
+
+// pass goes on behind a record that cannot be read, or behind all numbers of which nothing can be told: those of a
+// file that is missing, or whose tables cannot be read. They are more than the file has records, by far.
+func (c *Cursor) pass(cause error) {
+	from := c.next
+	c.next++
+	if s := c.view.current; s == nil || from > s.lastLSN() {
+		c.next = c.log.nextBase(from)
+	} else if s.tablesFault() != nil {
+		c.next = s.lastLSN() + 1
+	}
+	c.skipped++
+	if c.next == from+1 {
+		c.log.logger.Error("damaged record passed over", "cause", cause)
+		return
+	}
+	c.log.logger.Error("records passed over that cannot be told", "from", uint64(from), "to", uint64(c.next-1), "cause", cause)
+}
+
+// nextBase is the number that the first file behind lsn begins with.
+func (l *Log) nextBase(lsn segment.LSN) segment.LSN {
+	for _, s := range l.list() {
+		if s.base > lsn {
+			return s.base
+		}
+	}
+	return l.Last() + 1
+}
+
+// tablesFault is why it cannot be told where the records of the file are, nil if it can. The caller holds a lease.
+func (s *segmentFile) tablesFault() (err error) {
+	if s.old != nil {
+		_, err = s.oldTables()
+	} else {
+		_, err = s.located()
+	}
+	return err
 }
 
 // Record is the record that Next moved to; it holds until the next call of Next or Close.
@@ -91,7 +143,7 @@ func (c *Cursor) Queues(dst []segment.QueueID) ([]segment.QueueID, error) {
 	return append(dst, queues...), err
 }
 
-// Skipped is the number of damaged records passed over.
+// Skipped is the number of damaged records passed over, each range of unknown number counted as one.
 func (c *Cursor) Skipped() int { return c.skipped }
 
 // Err is what ended the cursor; nil while it can go on. It matches ErrGone when Retire overtook it.

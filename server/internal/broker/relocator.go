@@ -153,7 +153,7 @@ func (r *relocator) relocate(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// suspect keeps damaged files from being tried for ever: those of a group are tried once each by itself.
+// suspect keeps files that are damaged or cannot be read from being tried for ever: those of a group are tried once each by itself.
 func (r *relocator) suspect(files []logFile, v victims) {
 	for _, f := range files {
 		if v.from <= f.first && f.last <= v.to {
@@ -253,7 +253,7 @@ func (r *relocator) replace(ctx context.Context, files []logFile, v victims) err
 		}
 		return b.log.SyncTo(ctx, settled)
 	})
-	if errors.Is(err, segment.ErrCorrupt) {
+	if errors.Is(err, segment.ErrCorrupt) || errors.Is(err, wal.ErrUnreadable) {
 		r.suspect(files, v)
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/queue"
@@ -401,6 +402,23 @@ func TestCrashAtEachStepOfARelocation(t *testing.T) {
 
 // A file that is damaged is not given up, and does not keep others from being relocated.
 func TestDamagedFilesAreNotRelocated(t *testing.T) {
+	for name, harm := range map[string]func(f *fixture){
+		"damaged": func(f *fixture) {
+			f.stop()
+			f.harm("needle in a haystack")
+			f.start()
+		},
+		"not to be read": func(f *fixture) {
+			if err := os.Truncate(f.fileWith("needle in a haystack"), segment.HeaderSize); err != nil {
+				f.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { testSpoiltFile(t, harm) })
+	}
+}
+
+func testSpoiltFile(t *testing.T, harm func(f *fixture)) {
 	t.Parallel()
 	f := openWith(t, smallFiles)
 	c := f.client()
@@ -409,9 +427,8 @@ func TestDamagedFilesAreNotRelocated(t *testing.T) {
 	f.traffic(150)
 	c.sendConfirmed("q", "needle in a haystack")
 	f.traffic(150)
-	f.stop()
-	f.harm("needle in a haystack")
-	f.start()
+	f.eventually("seals", f.broker.Sealed) // without a checkpoint, behind which the file might be relocated first
+	harm(f)
 	c = f.client()
 	f.traffic(100)
 	f.broker.FlushJournal()
@@ -423,7 +440,9 @@ func TestDamagedFilesAreNotRelocated(t *testing.T) {
 		}
 	}
 	f.relocated()
-	want(t, "attempts that failed", failures, 2)
+	if failures > 2 { // the relocator makes attempts by itself too
+		t.Errorf("%d attempts failed, want 2: with its group, and by itself", failures)
+	}
 	want(t, "ready", c.ready("q"), 2)
 	c.close()
 	f.broker.Close() // the log cannot be verified
@@ -432,6 +451,20 @@ func TestDamagedFilesAreNotRelocated(t *testing.T) {
 
 // harm changes a byte of a text in the log.
 func (f *fixture) harm(text string) {
+	f.Helper()
+	file := f.fileWith(text)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		f.Fatal(err)
+	}
+	data[bytes.Index(data, []byte(text))] ^= 1
+	if err := os.WriteFile(file, data, 0o640); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// fileWith is the log's file that holds a text.
+func (f *fixture) fileWith(text string) string {
 	f.Helper()
 	files, err := filepath.Glob(filepath.Join(f.cfg.Data, "log", "*.seg"))
 	if err != nil {
@@ -442,15 +475,12 @@ func (f *fixture) harm(text string) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		if at := bytes.Index(data, []byte(text)); at >= 0 {
-			data[at] ^= 1
-			if err := os.WriteFile(file, data, 0o640); err != nil {
-				f.Fatal(err)
-			}
-			return
+		if bytes.Contains(data, []byte(text)) {
+			return file
 		}
 	}
 	f.Fatalf("%q is not in the log", text)
+	return ""
 }
 
 func sortedWords(words string) string {
