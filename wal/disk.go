@@ -73,7 +73,10 @@ var zeros [256 << 10]byte
 // that no block is left in the state "reserved, not written", whose first write costs a journal
 // entry. The size grows with the zeros: a file of full size is a finished one.
 func allocate(file *os.File, size int64, rest func(int64) error) error {
-	err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+	err := error(unix.EINTR)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+	}
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
@@ -116,7 +119,13 @@ func Free(folder string) (uint64, error) {
 	return stat.Bavail * uint64(stat.Bsize), nil
 }
 
-// isFull reports whether err says that the disk, or the user's share of it, has no room.
-func isFull(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+// noRoom reports whether err says that the disk, or the user's share of it, has no room for a file at present, or
+// the process none for another descriptor or mapping. Any other error of a disk is its failure.
+func noRoom(err error) bool {
+	for _, want := range []error{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
+		if errors.Is(err, want) {
+			return true
+		}
+	}
+	return false
 }

@@ -19,9 +19,12 @@
 //
 // # A full disk
 //
-// When no file can be made for the next segment, Append fails with ErrFull and nothing is written; the
+// When there is no room to make a file for the next segment, Append fails with ErrFull and nothing is written; the
 // same batch may be appended again when there is room. One spare is a reserve that only batches that are
 // vital may take: those that make room, and those that cannot be refused.
+//
+// Want of descriptors or of memory counts as a full disk. Any other error in making the file stops the log, as that
+// of a write does.
 //
 // # Files
 //

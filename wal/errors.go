@@ -5,8 +5,9 @@ import "errors"
 var (
 	// ErrStopped marks the refusal of a log whose write or fdatasync failed, which is never retried.
 	ErrStopped = errors.New("log stopped")
-	// ErrFull marks an append that found no room for a new segment. Nothing was written; the log goes
-	// on once there is space. Vital batches have room for longer.
+	// ErrFull marks an append that found no room for a new segment: the disk is full, or the process has no
+	// descriptor or memory left to open a file with. Nothing was written; the log goes on once there is room.
+	// Vital batches have room for longer.
 	ErrFull = errors.New("no space for a new segment")
 	// ErrClosed marks the use of a log that was closed or not yet started.
 	ErrClosed = errors.New("log is not open for appending")

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -164,14 +165,21 @@ func TestFailedSyncOfARecoveredTailStopsStart(t *testing.T) {
 }
 
 func TestFullDiskRefusesAppendsUntilThereIsRoom(t *testing.T) {
+	for _, cause := range []unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
+		t.Run(cause.Error(), func(t *testing.T) { testFullDisk(t, cause) })
+	}
+}
+
+func testFullDisk(t *testing.T, cause error) {
 	var f faulty
-	l := openLog(t, Config{Dir: t.TempDir(), Disk: f.disk()})
+	logger, said := remembered()
+	l := openLog(t, Config{Dir: t.TempDir(), Disk: f.disk(), Logger: logger})
 	await(t, "spares", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return len(l.mu.spares) == readySpares
 	})
-	fail(&f.allocate, error(unix.ENOSPC))
+	fail(&f.allocate, cause)
 	var want []string
 	text := strings.Repeat("x", 10000)
 	for {
@@ -180,7 +188,7 @@ func TestFullDiskRefusesAppendsUntilThereIsRoom(t *testing.T) {
 			want = append(want, text)
 			continue
 		}
-		if !errors.Is(err, ErrFull) || !errors.Is(err, unix.ENOSPC) || errors.Is(err, ErrStopped) {
+		if !errors.Is(err, ErrFull) || !errors.Is(err, cause) || errors.Is(err, ErrStopped) {
 			t.Fatalf("append: %v", err)
 		}
 		break
@@ -193,6 +201,9 @@ func TestFullDiskRefusesAppendsUntilThereIsRoom(t *testing.T) {
 	want = append(want, "small")
 	if err := l.SyncTo(t.Context(), l.Last()); err != nil {
 		t.Fatal(err)
+	}
+	if n := strings.Count(said(), "no room for another segment"); n != 1 {
+		t.Errorf("the cause was told %d times:\n%s", n, said())
 	}
 	f.allocate.Store(nil)
 	appendBodies(t, l, text)
@@ -236,11 +247,64 @@ func TestRetireMakesRoomOnAFullDisk(t *testing.T) {
 	closeLog(t, l)
 }
 
-func TestFailureToMakeASpareForAnotherReasonLeavesTheLogUsable(t *testing.T) {
+// An append that waits for a spare could only be refused for ever.
+func TestFailedWriteOfASpareStopsTheLog(t *testing.T) {
 	var f faulty
-	fail(&f.allocate, errDisk)
-	l := openOnly(t, Config{Dir: t.TempDir(), SegmentSize: testSegmentSize, Disk: f.disk()})
-	if err := l.Start(); !errors.Is(err, errDisk) || errors.Is(err, ErrFull) {
-		t.Fatalf("start: %v", err)
+	told := make(chan error, 1)
+	l := openLog(t, Config{Dir: t.TempDir(), Disk: f.disk(), OnFailure: func(err error) { told <- err }})
+	fail(&f.allocate, error(unix.EIO))
+	var want []string
+	text := strings.Repeat("x", 10000)
+	var err error
+	for err == nil {
+		if err = tryAppend(l, text); err == nil {
+			want = append(want, text)
+		}
 	}
+	if !errors.Is(err, ErrStopped) || !errors.Is(err, unix.EIO) || errors.Is(err, ErrFull) {
+		t.Errorf("append: %v", err)
+	}
+	if err := <-told; !errors.Is(err, unix.EIO) {
+		t.Errorf("told %v", err)
+	}
+	f.allocate.Store(nil)
+	if err := tryAppend(l, "small"); !errors.Is(err, ErrStopped) {
+		t.Errorf("append after the failure: %v", err)
+	}
+	if err := l.Close(); !errors.Is(err, ErrStopped) {
+		t.Errorf("close: %v", err)
+	}
+	goOn(t, l.cfg.Dir, want)
+}
+
+func TestStartFailsWithoutASpare(t *testing.T) {
+	for _, cause := range []error{unix.EIO, unix.EMFILE} {
+		var f faulty
+		fail(&f.allocate, cause)
+		l := openOnly(t, Config{Dir: t.TempDir(), SegmentSize: testSegmentSize, Disk: f.disk()})
+		if err := l.Start(); !errors.Is(err, cause) || errors.Is(err, ErrFull) != (cause == unix.EMFILE) {
+			t.Errorf("start: %v", err)
+		}
+	}
+}
+
+func TestRemovedSpareIsNotMissed(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir()})
+	await(t, "spares", func() bool { return sparesOf(l) == readySpares })
+	closeLog(t, l)
+	l = openOnly(t, Config{Dir: l.cfg.Dir})
+	spares, err := filepath.Glob(filepath.Join(l.cfg.Dir, "spare-*"))
+	if err != nil || len(spares) == 0 {
+		t.Fatal(spares, err)
+	}
+	for _, path := range spares {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Start(); err != nil {
+		t.Fatal(err)
+	}
+	appendBodies(t, l, "one")
+	closeLog(t, l)
 }

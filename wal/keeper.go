@@ -1,7 +1,10 @@
 package wal
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -42,8 +45,9 @@ func (l *Log) keep() {
 	}
 }
 
-// stock makes one spare if there are fewer than enough, and reports whether it did. A failure ends the try; the
-// next rotation that finds no spare starts another, so a disk that was full is noticed to have room again.
+// stock makes one spare if there are fewer than enough, and reports whether it did. Want of room ends the try; the
+// next rotation that finds no spare starts another, so a disk that was full is noticed to have room again. Any other
+// failure is the disk's, and final: an append that waits for the spare could only be refused for ever.
 func (l *Log) stock(enough int) bool {
 	l.mu.Lock()
 	size, recycled, number := l.nextSpareLocked(enough)
@@ -52,14 +56,21 @@ func (l *Log) stock(enough int) bool {
 		return false
 	}
 	ready, err := l.makeSpare(size, recycled, number)
+	if err != nil && !noRoom(err) && !errors.Is(err, context.Canceled) { // which is Close's
+		l.fail(err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case err != nil:
 		l.mu.spareErr, l.mu.wanted = err, 0
-		l.logger.Warn("no spare segment", "cause", err)
+		if noRoom(err) && !l.short {
+			l.logger.Warn("no room for another segment: what does not fit into the present one waits", "cause", err)
+		}
+		l.short = true
 	case ready != nil:
 		l.mu.spares = append(l.mu.spares, ready)
+		l.short = false
 		if ready.size >= l.mu.wanted {
 			l.mu.wanted = 0
 		}
@@ -95,14 +106,22 @@ func (l *Log) nextSpareLocked(enough int) (size int64, recycled string, number u
 }
 
 // makeSpare wipes a recycled file or makes a new one. A recycled file of the wrong size is deleted,
-// and nil returned.
+// and nil returned, as for one that is not there.
 func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, error) {
 	path, flags := recycled, os.O_RDWR
 	if recycled == "" {
 		path, flags = l.file(spareName(number)), os.O_RDWR|os.O_CREATE|os.O_EXCL
 	}
 	file, err := os.OpenFile(path, flags, 0o640)
+	if recycled != "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // somebody has made room
+	}
 	if err != nil {
+		if recycled != "" && noRoom(err) { // for a descriptor; the file is as good as before
+			l.mu.Lock()
+			l.mu.recycled = append(l.mu.recycled, recycled)
+			l.mu.Unlock()
+		}
 		return nil, fmt.Errorf("spare segment: %w", err)
 	}
 	discard := func(err error) (*spare, error) {
@@ -170,6 +189,7 @@ func (l *Log) leavesRoom(size int64) error {
 // disk before, or a crash could leave a segment of the log without a header.
 func (l *Log) wipe(file *os.File) error {
 	if err := l.disk.sync(l.dir); err != nil {
+		l.fail(err) // whatever the reason: the names of other files may be lost with this one
 		return err
 	}
 	if err := l.disk.writeFull(file, make([]byte, segment.HeaderSize), 0); err != nil {

@@ -81,6 +81,7 @@ type Log struct {
 	syncerState syncerState // owned by the syncer's goroutine
 	made        int         // files allocated since Start; owned by the keeper's goroutine
 	spareRest   pacer       // of their making; owned by the keeper's goroutine
+	short       bool        // the last try found no room, and it was said; owned by the keeper's goroutine
 }
 
 // Open finds the segments in cfg.Dir, checks them and finds the end of the log by the tail rule. It

@@ -152,10 +152,8 @@ func (l *Log) awaitSpareLocked(size int64, reserve int) error {
 			return ErrClosed
 		case l.mu.active != before || l.hasSpareLocked(size, reserve):
 			return nil
-		case l.mu.spareErr != nil && isFull(l.mu.spareErr):
-			return fmt.Errorf("%w: %w", ErrFull, l.mu.spareErr)
 		case l.mu.spareErr != nil:
-			return l.mu.spareErr
+			return fmt.Errorf("%w: %w", ErrFull, l.mu.spareErr)
 		}
 		l.room.Wait()
 	}

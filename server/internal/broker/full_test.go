@@ -21,11 +21,15 @@ import (
 // smallDisk is a disk that can be full.
 type smallDisk struct {
 	full atomic.Bool
+	why  error        // nil = it is full
 	made atomic.Int64 // files
 }
 
 func (d *smallDisk) disk() wal.Disk {
 	return wal.Disk{Allocate: func(file *os.File, size int64, _ func(int64) error) error {
+		if d.full.Load() && d.why != nil {
+			return d.why
+		}
 		if d.full.Load() {
 			return unix.ENOSPC
 		}
@@ -36,8 +40,10 @@ func (d *smallDisk) disk() wal.Disk {
 
 // openFull starts a broker with small segments on a disk that is filled up later: not before there are files enough,
 // for of two one is the reserve, and what is made free only fills that up.
-func openFull(t *testing.T) (*fixture, *smallDisk) {
-	d := &smallDisk{}
+func openFull(t *testing.T) (*fixture, *smallDisk) { return openFullFor(t, nil) }
+
+func openFullFor(t *testing.T, why error) (*fixture, *smallDisk) {
+	d := &smallDisk{why: why}
 	f := openWith(t, broker.Config{SegmentSize: 64 << 10, Disk: d.disk(), Alarms: alarm.Config{Every: 10 * time.Millisecond}})
 	f.eventually("spares", func() bool { return d.made.Load() >= 4 })
 	return f, d
@@ -104,6 +110,60 @@ func TestBatchOutlastsAFullDiskWhileConsumersMakeRoom(t *testing.T) {
 	publisher.sink.await(t, "confirm", func() bool { return publisher.sink.confirmedLocked(1) == uint64(stored+1) })
 }
 
+// Without a descriptor left there is no room for a segment, and as with a full disk it may come.
+func TestProcessWithoutDescriptorsWaitsAsOnAFullDisk(t *testing.T) {
+	f, disk := openFullFor(t, unix.EMFILE)
+	c := f.client()
+	c.durable("q")
+	disk.full.Store(true)
+	stored := c.fill("q")
+	want(t, "failure", f.broker.Err(), nil)
+	disk.full.Store(false)
+	c.flush()
+	want(t, "ready", c.ready("q"), stored+1)
+}
+
+// What has left its queue while the disk was full is nowhere but with the journal's writer.
+func TestSettlementsThatFoundNoRoomAreWrittenAtTheEnd(t *testing.T) {
+	f, disk := openFull(t)
+	c, other := f.client(), f.client()
+	const sent = 400
+	for range sent {
+		c.send(c.durable("q"), "x")
+	}
+	c.consume("q", queue.Consumer{Tag: "c"})
+	c.received(sent)
+	disk.full.Store(true)
+	other.fill(other.durable("other"))
+	other.Drop()
+	other.fillReserve()
+	for n := 1; n <= sent; n += 2 { // no two next to each other, so that the record is large
+		c.ack(queue.Tag(n), false)
+	}
+	c.close()
+	f.broker.Stop()
+	f.broker.FlushJournal() // which gives up
+	disk.full.Store(false)
+	f.stop()
+	loseIndex(f.cfg.Data)
+	f.start()
+	want(t, "ready", f.client().ready("q"), sent/2)
+}
+
+// fillReserve uses up what is kept for settlements and changes of topology too.
+func (c *client) fillReserve() {
+	c.f.Helper()
+	for size, n := 8000, 0; size > 0; n++ {
+		args := amqp.Table{"filler": strings.Repeat("x", size)}
+		_, err := c.DeclareQueue(broker.QueueDeclaration{Name: fmt.Sprint("filler", n), Arguments: args})
+		if errors.Is(err, wal.ErrFull) {
+			size /= 10
+		} else if err != nil {
+			c.f.Fatal(err)
+		}
+	}
+}
+
 func TestGivenUpBatchIsNotStored(t *testing.T) {
 	f, disk := openFull(t)
 	c := f.client()
@@ -164,17 +224,7 @@ func TestWhatCannotBeDeletedOnAFullDiskIsDeletedLater(t *testing.T) {
 	disk.full.Store(true)
 	other.fill("q")
 	other.Drop()
-	// Use up what is kept for changes of topology too.
-	for n := 0; ; n++ {
-		args := amqp.Table{"filler": strings.Repeat("x", 8000)}
-		_, err := other.DeclareQueue(broker.QueueDeclaration{Name: fmt.Sprint("filler", n), Arguments: args})
-		if errors.Is(err, wal.ErrFull) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	other.fillReserve()
 	for n := range doomed { // and the last octets, with records of the size that matters
 		if _, err := other.DeleteQueue(fmt.Sprintf("m%03d", n), false, false); err != nil {
 			break

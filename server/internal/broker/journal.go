@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,10 +28,12 @@ type journalWriter struct {
 	mu struct {
 		sync.Mutex
 		written chan struct{} // closed after the next write
-		failed  error         // why nothing is written any more
+		failed  error         // why the last write did not work; for good if the log has stopped
 	}
 
-	// Owned by the goroutine.
+	// Owned by the goroutine. What has left a queue's journal is nowhere else, so a batch that the log did not take
+	// is kept, of the host it is of, and written before anything else is gathered.
+	host   *VHost
 	batch  segment.Batch
 	queues []*queue.Queue
 	ranges []segment.Range
@@ -42,8 +45,10 @@ type raise struct {
 	to    segment.LSN
 }
 
-// journalPause gathers settlements between two writes of the journal: one record for many.
-const journalPause = 2 * time.Millisecond
+const (
+	journalPause = 2 * time.Millisecond // between two writes, which gathers settlements: one record for many
+	journalRetry = time.Second          // before what the log did not take is tried again
+)
 
 func newJournalWriter(b *Broker) *journalWriter {
 	w := &journalWriter{broker: b, kick: make(chan struct{}, 1), done: make(chan struct{})}
@@ -78,7 +83,7 @@ func (w *journalWriter) await(patience time.Duration) bool {
 	return true
 }
 
-// err is why nothing is written any more, nil while it is.
+// err is why the last write did not work, nil if it did.
 func (w *journalWriter) err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -96,8 +101,12 @@ func (w *journalWriter) run(stop <-chan struct{}) {
 			return
 		case <-w.kick:
 		}
-		w.writeAll()
-		pause.Reset(journalPause)
+		if w.writeAll() {
+			pause.Reset(journalPause)
+		} else {
+			pause.Reset(journalRetry)
+			w.wake()
+		}
 		select {
 		case <-stop:
 			return
@@ -106,18 +115,32 @@ func (w *journalWriter) run(stop <-chan struct{}) {
 	}
 }
 
-// writeAll brings the journals of all virtual hosts to the log.
-func (w *journalWriter) writeAll() {
+// writeAll brings the journals of all virtual hosts to the log, and reports whether nothing is left to be tried again.
+func (w *journalWriter) writeAll() bool {
+	err := w.write()
 	for _, vh := range w.broker.hosts() {
-		w.write(vh)
+		if w.batch.Count() > 0 {
+			break
+		}
+		w.gather(vh)
+		err = errors.Join(err, w.write())
 	}
 	w.mu.Lock()
+	if !final(w.mu.failed) {
+		w.mu.failed = err
+	}
 	close(w.mu.written)
 	w.mu.written = make(chan struct{})
 	w.mu.Unlock()
+	return w.batch.Count() == 0
 }
 
-func (w *journalWriter) write(vh *VHost) {
+// final reports whether the log will take nothing more.
+func final(err error) bool { return errors.Is(err, wal.ErrStopped) || errors.Is(err, wal.ErrClosed) }
+
+// gather makes a batch of what has left the queues of a virtual host.
+func (w *journalWriter) gather(vh *VHost) {
+	w.host = vh
 	now := time.Now().UnixMilli()
 	vh.state.Lock()
 	w.queues = vh.state.agenda.TakeJournal(w.queues[:0])
@@ -132,10 +155,18 @@ func (w *journalWriter) write(vh *VHost) {
 	}
 	vh.state.Unlock()
 	clear(w.queues)
+}
+
+// write brings the batch to the log, and keeps it if the log may take it later.
+func (w *journalWriter) write() error {
 	if w.batch.Count() == 0 {
-		return
+		return nil
 	}
 	last, err := w.append()
+	if err != nil && !final(err) {
+		w.broker.logger.Warn("settlements are not in the log yet", "error", err)
+		return err
+	}
 	w.batch.Reset()
 	if err == nil && len(w.raises) > 0 && w.broker.cfg.Sync == wal.SyncDisk {
 		// What is handed out may survive a power cut that its horizon would not. Rises are rare.
@@ -145,14 +176,12 @@ func (w *journalWriter) write(vh *VHost) {
 		// The log has stopped for good: the settlements are lost to it, which costs redeliveries at the next
 		// start, and what waits behind a horizon stays.
 		w.raises = w.raises[:0]
-		w.mu.Lock()
-		w.mu.failed = err
-		w.mu.Unlock()
-		return
+		return err
 	}
 	if len(w.raises) == 0 {
-		return
+		return nil
 	}
+	vh := w.host
 	vh.state.Lock()
 	for _, r := range w.raises {
 		r.queue.RaiseHorizon(r.to)
@@ -160,6 +189,7 @@ func (w *journalWriter) write(vh *VHost) {
 	clear(w.raises)
 	w.raises = w.raises[:0]
 	vh.unlockState()
+	return nil
 }
 
 // append brings the batch to the log and returns the number of its last record.

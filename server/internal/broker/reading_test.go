@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -10,10 +11,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/millrace-mq/millrace/index"
+	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/broker"
 	"github.com/millrace-mq/millrace/server/internal/queue"
@@ -82,6 +85,60 @@ func TestMessagesOfAQueueWhoseDeclarationIsDamagedAreNotGivenUp(t *testing.T) {
 	}
 }
 
+// The same of an old-generation file, whose numbers have gaps: that one of them held a declaration cannot be told.
+func TestMessagesOfAQueueDeclaredInALostBlockAreNotGivenUp(t *testing.T) {
+	t.Parallel()
+	f := openWith(t, broker.Config{SegmentSize: 2 << 20})
+	c := f.client()
+	c.sendConfirmed(c.durable("large"), strings.Repeat("x", 300<<10)) // a block of its own
+	c.durable("the-queue")
+	f.traffic(3000)
+	f.pass()
+	f.relocated()
+	c.sendConfirmed("the-queue", "kept")
+	data := f.copyData()
+	loseIndex(data)
+	files, err := filepath.Glob(filepath.Join(data, "log", "*.old"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files %v: %v", files, err)
+	}
+	loseLastBlock(t, files[0])
+	if b, err := broker.Open(broker.Config{Data: data}); err == nil {
+		b.Close()
+		t.Fatal("started without a confirmed message")
+	} else if !strings.Contains(err.Error(), "--repair") {
+		t.Errorf("error %q", err)
+	}
+	b, err := broker.Open(broker.Config{Data: data, Repair: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// loseLastBlock clears the last block of an old-generation file, and the tables that tell what was in it
+// (docs/format.md).
+func loseLastBlock(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := binary.LittleEndian.Uint64(data[len(data)-segment.TrailerSize+16:]) + 80
+	blocks := binary.LittleEndian.Uint32(data[tables-80+64:])
+	if blocks < 2 {
+		t.Fatalf("%d blocks", blocks)
+	}
+	last := binary.LittleEndian.Uint64(data[tables+48*uint64(blocks-1):])
+	clear(data[last : tables-80])
+	clear(data[tables : len(data)-segment.TrailerSize])
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A write that failed stops the log for good: nothing more is confirmed, what can be read is still delivered, and
 // the end of the broker says why.
 func TestDiskThatFailsStopsTheLogAndNotTheDeliveries(t *testing.T) {
@@ -121,6 +178,50 @@ func TestDiskThatFailsStopsTheLogAndNotTheDeliveries(t *testing.T) {
 	if left := f.client().drain(q); left != "a+ b+ c" && left != "a+ b+ c+" {
 		t.Errorf("after the restart: %s", left)
 	}
+}
+
+// A disk that gives no file for another segment, for any reason but want of room, has failed like one that writes
+// nothing: refused for ever by a broker that goes on would be worse.
+func TestDiskThatFailsToGiveASegmentStopsTheLog(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	f := openWith(t, broker.Config{SegmentSize: 64 << 10, Disk: wal.Disk{Allocate: func(file *os.File, size int64, _ func(int64) error) error {
+		if broken.Load() {
+			return unix.EIO
+		}
+		return file.Truncate(size)
+	}}})
+	c := f.client()
+	q, stored := c.durable("q"), 0
+	broken.Store(true)
+	var err error
+	for ; err == nil; stored++ {
+		c.stage(c.ch, "", q, persistent, numbered(stored))
+		err = c.Flush()
+	}
+	stored--
+	if !errors.Is(err, wal.ErrStopped) || !errors.Is(err, unix.EIO) {
+		t.Errorf("flush: %v", err)
+	}
+	select {
+	case <-f.broker.Failed():
+	case <-time.After(patience):
+		t.Fatal("the broker goes on")
+	}
+	if err := f.broker.Err(); !errors.Is(err, unix.EIO) {
+		t.Errorf("failure: %v", err)
+	}
+	if _, err := c.DeclareQueue(broker.QueueDeclaration{Name: "another"}); !errors.Is(err, wal.ErrStopped) {
+		t.Errorf("declaration: %v", err)
+	}
+	c.close()
+	if err := f.broker.Close(); !errors.Is(err, unix.EIO) {
+		t.Errorf("close: %v", err)
+	}
+	f.broker = nil
+	broken.Store(false)
+	f.start()
+	want(t, "ready after a restart", f.client().ready(q), stored)
 }
 
 // An acknowledgement that comes after the log has stopped must not get into the view by a last checkpoint: the view
