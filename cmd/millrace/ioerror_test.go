@@ -51,7 +51,7 @@ func (b *Broker) failFrom(t *testing.T, call string) {
 // (fallocate), but until one is needed there are confirms.
 func TestDiskThatFailsEndsTheBrokerAndCostsNothingConfirmed(t *testing.T) {
 	needsProcess(t)
-	looked := 0
+	rounds, looked := 0, 0
 	for _, call := range []string{"pwrite64", "fdatasync", "fallocate"} {
 		t.Run(call, func(t *testing.T) {
 			b, err := launchBroker(binaryPath(t), t.TempDir(), "--segment-size", "64KiB", "--checkpoint-every", "50ms")
@@ -100,10 +100,11 @@ func TestDiskThatFailsEndsTheBrokerAndCostsNothingConfirmed(t *testing.T) {
 					t.Errorf("LOST message %d", n)
 				}
 			}
+			rounds++
 			looked += confirmed
 		})
 	}
-	t.Logf("crash: 3 rounds, 0 cut points, 3 faults, %d looked for, 0 lost", looked)
+	t.Logf("crash: %d rounds, 0 cut points, %[1]d faults, %d looked for, 0 lost", rounds, looked)
 }
 
 // A file of the log that somebody removes is still open: the broker goes on with all of it. What is gone then is said
