@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/millrace-mq/millrace/benchmarks/load"
 )
 
 // report shows results, each as soon as it is there, or as one JSON document at the end.
@@ -15,41 +17,69 @@ type report struct {
 	out     io.Writer
 	json    bool
 	headed  bool
-	results []Result
+	results []load.Result
+	notes   []string // that were shown
 }
 
 const (
-	headFormat = "%-20s %12s %12s %10s %10s %9s %9s  %s\n"
-	rowFormat  = "%-20s %12s %12s %10s %10.2f %9s %9s  %s\n"
+	headFormat = "%-20s %12s %12s %9s %10s %10s %9s %9s  %s\n"
+	rowFormat  = "%-20s %12s %12s %9s %10s %10.2f %9s %9s  %s\n"
 )
 
 // add shows a result.
-func (r *report) add(result Result) {
+func (r *report) add(result load.Result) {
 	r.results = append(r.results, result)
 	if r.json {
 		return
 	}
 	if !r.headed {
 		r.headed = true
-		fmt.Fprintf(r.out, headFormat, "", "published", "delivered", "broker", "generator", "peak", "w/o log", "")
-		fmt.Fprintf(r.out, headFormat, "workload", "msg/s", "msg/s", "µs/msg", "µs/msg", "MiB", "MiB", "faults")
+		fmt.Fprintf(r.out, headFormat, "", "published", "delivered", "published", "broker", "generator", "peak", "w/o log", "")
+		fmt.Fprintf(r.out, headFormat, "workload", "msg/s", "msg/s", "MB/s", "µs/msg", "µs/msg", "MiB", "MiB", "faults")
 	}
 	cpu, peak, anon := "-", "-", "-"
 	if b := result.Broker; b != nil {
-		cpu = strconv.FormatFloat(result.perMessage(b.CPU), 'f', 2, 64)
-		peak, anon = mebibytes(b.PeakRSS), mebibytes(b.PeakAnon)
+		cpu = strconv.FormatFloat(result.PerMessage(b.CPU), 'f', 2, 64)
+		peak = mebibytes(b.PeakRSS)
+		if b.PeakAnon > 0 {
+			anon = mebibytes(b.PeakAnon)
+		}
 	}
-	fmt.Fprintf(r.out, rowFormat, result.title(), rate(result.Published, result.PublishTime), rate(result.Delivered, result.Elapsed),
-		cpu, result.perMessage(result.GeneratorCPU), peak, anon, result.faults())
+	megabytes := "-"
+	if result.PublishedBytes > 0 {
+		megabytes = strconv.FormatFloat(perSecond(result.PublishedBytes, result.PublishTime)/1e6, 'f', 1, 64)
+	}
+	fmt.Fprintf(r.out, rowFormat, result.Title(), rate(result.PublishRate()), rate(result.DeliverRate()), megabytes,
+		cpu, result.PerMessage(result.GeneratorCPU), peak, anon, result.Trouble())
 	r.latency("confirm", result.Confirm)
 	r.latency("end to end", result.EndToEnd)
+	r.details(&result)
 }
 
-func (r *report) latency(what string, l *Latency) {
+func (r *report) details(result *load.Result) {
+	if result.Declared > 0 {
+		fmt.Fprintf(r.out, "  %s queues declared in %v, %s a second\n", rate(float64(result.Declared)), short(result.Elapsed), rate(result.DeclareRate()))
+	}
+	if g := result.Growth; g != nil {
+		fmt.Fprintf(r.out, "  %.1f KiB of the broker's memory for each %s\n", float64(g.Bytes)/1024/float64(g.Count), g.What)
+	}
+	if result.PerDelivery {
+		fmt.Fprintln(r.out, "  costs are per delivery")
+	}
+	for _, note := range result.Unchecked {
+		if !slices.Contains(r.notes, note) {
+			r.notes = append(r.notes, note)
+			fmt.Fprintf(r.out, "  not checked: %s\n", note)
+		}
+	}
+}
+
+func (r *report) latency(what string, l *load.Latency) {
 	if l == nil {
 		return
 	}
-	fmt.Fprintf(r.out, "  %-18s p50 %v  p99 %v  p99.9 %v  max %v\n", what, short(l.P50), short(l.P99), short(l.P999), short(l.Max))
+	fmt.Fprintf(r.out, "  %-18s p50 %v  p90 %v  p99 %v  p99.9 %v  max %v\n", what,
+		short(l.P50), short(l.P90), short(l.P99), short(l.P999), short(l.Max))
 }
 
 // finish writes the JSON document.
@@ -60,60 +90,30 @@ func (r *report) finish() error {
 	encoder := json.NewEncoder(r.out)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(struct {
-		CPUs    int      `json:"cpus"`
-		Go      string   `json:"go"`
-		Results []Result `json:"results"`
+		CPUs    int           `json:"cpus"`
+		Go      string        `json:"go"`
+		Results []load.Result `json:"results"`
 	}{runtime.NumCPU(), runtime.Version(), r.results})
 }
 
 // failed reports whether any result has a fault.
 func (r *report) failed() bool {
-	for i := range r.results {
-		if r.results[i].Failed() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.results, func(result load.Result) bool { return result.Failed() })
 }
 
-func (r *Result) title() string {
-	if r.Phase == "" {
-		return r.Workload
+func perSecond(n uint64, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
 	}
-	return r.Workload + " " + r.Phase
+	return float64(n) / d.Seconds()
 }
 
-// faults words what went wrong.
-func (r *Result) faults() string {
-	var found []string
-	for _, f := range []struct {
-		name  string
-		count uint64
-	}{
-		{"lost", r.Faults.Lost},
-		{"duplicated", r.Faults.Duplicated},
-		{"reordered", r.Faults.Reordered},
-		{"misrouted", r.Faults.Misrouted},
-		{"foreign", r.Faults.Foreign},
-		{"refused", r.Faults.Refused},
-		{"left", r.Left},
-	} {
-		if f.count > 0 {
-			found = append(found, fmt.Sprintf("%d %s", f.count, f.name))
-		}
-	}
-	if len(found) == 0 {
-		return "none"
-	}
-	return strings.Join(found, ", ")
-}
-
-// rate words a number a second with thousands parted; "-" is none at all.
-func rate(n uint64, d time.Duration) string {
+// rate words a number with thousands parted; "-" is none at all.
+func rate(n float64) string {
 	if n == 0 {
 		return "-"
 	}
-	digits := strconv.FormatFloat(perSecond(n, d), 'f', 0, 64)
+	digits := strconv.FormatFloat(n, 'f', 0, 64)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}

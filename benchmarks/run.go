@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/millrace-mq/millrace/benchmarks/load"
 )
 
 const (
@@ -19,64 +20,75 @@ const (
 
 // Run runs 'millrace bench' and returns its exit code.
 func Run(ctx context.Context, args []string, _ io.Reader, out, errOut io.Writer) int {
-	o, usage, err := parseOptions(args)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		io.WriteString(out, usage)
-		return exitOK
-	case err != nil:
-		fmt.Fprintf(errOut, "millrace bench: %s; see 'millrace bench --help'\n", strings.ReplaceAll(err.Error(), "\n", "; "))
-		return exitUsage
-	case o.list:
-		io.WriteString(out, listing())
-		return exitOK
+	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) (int, error){
+		"list": list, "run": runSuite, "limit": runLimit,
 	}
-	r := report{out: out, json: o.json}
-	code := exitOK
-	for _, w := range o.workloads {
-		results, err := measure(ctx, &o, w)
-		for _, result := range results {
-			r.add(result)
-		}
-		if err != nil {
-			fmt.Fprintf(errOut, "millrace bench: %s: %v\n", w.Name, err)
-			code = exitFailed
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	name := "bench"
+	command := measure
+	if len(args) > 0 && commands[args[0]] != nil {
+		command = commands[args[0]]
+		name, args = "bench "+args[0], args[1:]
 	}
-	if err := r.finish(); err != nil {
-		fmt.Fprintf(errOut, "millrace bench: %v\n", err)
-		return exitFailed
-	}
-	if r.failed() {
-		return exitFailed
+	code, err := command(ctx, args, out, errOut)
+	if err != nil {
+		text := strings.ReplaceAll(err.Error(), "\n", "; ")
+		if code == exitUsage {
+			text += fmt.Sprintf("; see 'millrace %s --help'", name)
+		}
+		fmt.Fprintf(errOut, "millrace %s: %s\n", name, text)
 	}
 	return code
 }
 
-// measure runs one workload, against the broker that is named or one of its own.
-func measure(ctx context.Context, o *options, w Workload) (results []Result, err error) {
-	m := measurement{workload: w, patience: o.patience}
-	if o.url != "" {
-		if m.target, err = parseTarget(o.url); err != nil {
-			return nil, err
-		}
-		if o.serverPID > 0 {
-			m.meter = newProcessMeter(o.serverPID)
-		}
-		return m.run(ctx)
+// newFlags makes a set that prints nothing by itself.
+func newFlags(name string) *pflag.FlagSet {
+	flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.SortFlags = false
+	flags.Usage = func() {}
+	return flags
+}
+
+// parse reads arguments, of which those beside flags must be as many as there are names. done says that help was asked for.
+func parse(flags *pflag.FlagSet, args []string, names ...string) (done bool, err error) {
+	err = flags.Parse(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return true, nil
+	case err != nil:
+		return false, err
+	case flags.NArg() > len(names):
+		return false, fmt.Errorf("unexpected argument %q", flags.Arg(len(names)))
+	case flags.NArg() < len(names):
+		return false, fmt.Errorf("%s is missing", names[flags.NArg()])
 	}
-	executable, err := os.Executable()
+	return false, nil
+}
+
+const listUsage = `List the workloads and the suites.
+
+Usage: millrace bench list
+`
+
+func list(_ context.Context, args []string, out, _ io.Writer) (int, error) {
+	flags := newFlags("list")
+	done, err := parse(flags, args)
 	if err != nil {
-		return nil, err
+		return exitUsage, err
 	}
-	broker, err := startChild(ctx, childConfig{executable: executable, parent: o.data, sync: o.sync})
-	if err != nil {
-		return nil, err
+	if done {
+		_, err := io.WriteString(out, listUsage)
+		return exitOK, err
 	}
-	defer func() { err = errors.Join(err, broker.stop()) }()
-	m.target, m.meter = broker.target, newProcessMeter(broker.pid())
-	return m.run(ctx)
+	_, err = fmt.Fprintf(out, "Workloads, for 'millrace bench --workload NAME':\n%s\nSuites, for 'millrace bench run SUITE':\n%s", workloadList(), suiteList())
+	return exitOK, err
+}
+
+// workloadList words the catalogue.
+func workloadList() string {
+	var b strings.Builder
+	for _, w := range load.Catalogue() {
+		fmt.Fprintf(&b, "  %-6s %-17s %s\n", w.ID, w.Name, w.Summary)
+	}
+	return b.String()
 }

@@ -1,0 +1,90 @@
+package load
+
+import (
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/millrace-mq/millrace/server/amqp"
+)
+
+// TestGeneratorAllocatesNothing: what the benchmark counts as allocations of the server must not be the
+// generator's own.
+func TestGeneratorAllocatesNothing(t *testing.T) {
+	w := Base()
+	w.Window, w.Latency = 1000, true
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	conn := &connection{net: near, frameMax: maxFrame, buf: make([]byte, readSize)}
+	l := &link{conn: conn, clock: newClock(), recorder: newRecorder(0)}
+	c := &consumer{link: l, channel: firstChannel, ackEvery: w.AckEvery, timed: true, progress: newProgress(), ledger: newLedger(&w)}
+	p := &producer{link: l, window: 1000, timed: true, sentAt: make([]time.Duration, 1000), clock: l.clock, moved: make(chan struct{}, 1)}
+	p.magazine = newMagazine(&w, w.routing().of(0), firstChannel, 0, maxFrame)
+	p.confirms = newConfirms(w.Window)
+	p.confirms.each = func(publish uint64) { l.recorder.confirmLocked(p.sentTime(publish), l.now) }
+	l.ends = []end{c}
+	go discard(far)
+
+	var tag uint64
+	frames := make([]byte, 0, readSize)
+	stamps := func(i int) stamp { return stamp{sequence: tag + uint64(i)} }
+	allocs := testing.AllocsPerRun(100, func() {
+		_, n := p.magazine.take(50, stamps)
+		p.noteSent(tag, n)
+		frames = frames[:0]
+		for range n {
+			frames = appendDelivery(frames, tag+1, &w)
+			tag++
+		}
+		conn.start, conn.end = 0, copy(conn.buf, frames)
+		if _, err := l.handleInput(); err != nil {
+			t.Fatal(err)
+		}
+		p.sent.Add(uint64(n))
+		frames = appendAck(frames[:0], tag)
+		f, _, _ := amqp.ParseFrame(frames, maxFrame)
+		if err := p.frame(f); err != nil {
+			t.Fatal(err)
+		}
+		p.turn()
+	})
+	if allocs > 0 {
+		t.Errorf("%v allocations for 50 messages", allocs)
+	}
+	if c.ledger.foreign > 0 || c.ledger.producers[0].duplicated > 0 || c.ledger.producers[0].end != tag || p.confirms.floor != tag {
+		t.Errorf("of %d messages: %+v", tag, c.ledger)
+	}
+}
+
+func appendDelivery(dst []byte, tag uint64, w *Workload) []byte {
+	start := len(dst)
+	dst = amqp.BeginFrame(dst, amqp.FrameMethod, firstChannel)
+	dst = amqp.AppendDeliver(dst, consumerTag, tag, false, nil)
+	dst = amqp.EndFrame(dst, start)
+	start = len(dst)
+	dst = amqp.BeginFrame(dst, amqp.FrameHeader, firstChannel)
+	dst = amqp.AppendHeader(dst, uint64(w.Size.most()), &amqp.Properties{})
+	dst = amqp.EndFrame(dst, start)
+	dst = amqp.AppendFrameHead(dst, amqp.FrameBody, firstChannel, w.Size.most())
+	body := len(dst)
+	dst = append(slices.Grow(dst, w.Size.most()+1)[:body+w.Size.most()], amqp.FrameEnd)
+	stamp{sequence: tag - 1}.put(dst[body:])
+	return dst
+}
+
+func appendAck(dst []byte, tag uint64) []byte {
+	start := len(dst)
+	ack := amqp.BasicAck{DeliveryTag: tag, Multiple: true}
+	return amqp.EndFrame(ack.Append(amqp.BeginFrame(dst, amqp.FrameMethod, firstChannel)), start)
+}
+
+func discard(c net.Conn) {
+	buf := make([]byte, 4096)
+	for {
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+	}
+}
