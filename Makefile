@@ -12,11 +12,12 @@ ROUNDS    = 10
 BENCH     = .
 PKG       = ./...
 CRASH     = 200
+SUITE     = compare
 ARGS      =
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build ./bin/millrace
@@ -70,6 +71,11 @@ else
 	done
 	go tool benchstat base="$$work/base.txt" head="$$work/head.txt"
 endif
+
+.PHONY: bench-compare
+bench-compare: ## workloads on Millrace and on Debian's RabbitMQ, in turns, into docs/SUITE; ARGS are more flags of millrace bench run
+	go test -count 1 -timeout 8h -v -run '^TestBrokersAreCompared$$' ./cmd/millrace -args -compare -compare.suite $(SUITE) -- \
+		--out docs/$(SUITE) --note "commit $$(git rev-parse --short HEAD)" $(ARGS)
 
 .PHONY: crash
 crash: ## kills, power cuts, flipped bytes, lost files, full disks, uses after release: what was promised must hold; CRASH rounds

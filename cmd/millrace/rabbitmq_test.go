@@ -23,6 +23,7 @@ type rabbitMQ struct {
 	dir    string
 	env    []string
 	output lockedBuffer
+	pids   []int         // of epmd and the broker
 	ctl    string        // the command that administers it
 	ended  chan struct{} // closed when the broker has ended
 }
@@ -95,6 +96,7 @@ func (r *rabbitMQ) start(t testing.TB, name string, args ...string) (ended chan 
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	r.pids = append(r.pids, cmd.Process.Pid)
 	ended = make(chan struct{})
 	go func() {
 		_ = cmd.Wait()
