@@ -207,7 +207,7 @@ func (s *scale) stop() time.Duration {
 // queue, and leaves them there.
 func (s *scale) fill(workload string, n int) {
 	s.t.Helper()
-	bench := exec.Command(binaryPath(s.t), "bench", "--url", strings.TrimSuffix(s.broker.URL, "/"), "--fill", "--json",
+	bench := exec.Command(binaryPath(s.t), "bench", "--url", strings.TrimSuffix(s.broker.URL, "/"), "--publish-only", "--json",
 		"--workload", workload, "--messages", fmt.Sprint(n), "--size", "16")
 	out, err := bench.Output()
 	if err != nil {
