@@ -14,6 +14,8 @@ var (
 	ErrFeature = errors.New("segment requires an unknown feature")
 	// ErrCorrupt marks bytes that were a segment's and are damaged; see CorruptError for where.
 	ErrCorrupt = errors.New("corrupt segment")
+	// ErrFormerFooter marks a footer of the layout before this, which is not read. It is sound as far as can be told.
+	ErrFormerFooter = errors.New("footer of a former layout")
 	// ErrTooLarge marks a record or batch over MaxRecord or MaxBatch.
 	ErrTooLarge = errors.New("record too large")
 )

@@ -28,7 +28,8 @@ const (
 
 // Layout of the trailer: the last TrailerSize bytes of a sealed file.
 const (
-	trailerMagic  = 0x315F_4C49_4152_544D // "MTRAIL_1"
+	trailerMagic  = 0x325F_4C49_4152_544D // "MTRAIL_2"
+	formerMagic   = 0x315F_4C49_4152_544D // "MTRAIL_1": of a footer that had one checksum for head and tables
 	trailerEpoch  = 8                     // u64
 	trailerFooter = 16                    // u64 offset
 	trailerLength = 24                    // u64 of the footer
@@ -134,7 +135,8 @@ func appendTrailer(dst, footer []byte, epoch uint64, at int64) []byte {
 }
 
 // ParseFooter finds the footer of a whole sealed file and checks trailer and head; it reads no table. An unsealed
-// file, or one whose trailer is a former use's, gives an error that matches ErrCorrupt: the caller scans instead.
+// file, or one whose trailer is a former use's, gives an error that matches ErrCorrupt, and one with a footer of the
+// layout before this ErrFormerFooter: the caller scans instead.
 func ParseFooter(data []byte, epoch uint64) (Footer, error) {
 	p, offset, err := footerOf(data, epoch)
 	if err != nil {
@@ -150,12 +152,16 @@ func footerOf(data []byte, epoch uint64) (footer []byte, offset int, err error) 
 		return nil, 0, corrupt(max(at, 0), 0, "no room for a trailer")
 	}
 	t := data[at:]
-	if binary.LittleEndian.Uint64(t) != trailerMagic ||
+	magic := binary.LittleEndian.Uint64(t)
+	if magic != trailerMagic && magic != formerMagic ||
 		binary.LittleEndian.Uint32(t[trailerSelf:]) != checksum(t[:trailerSelf]) {
 		return nil, 0, corrupt(at, 0, "no trailer")
 	}
 	if binary.LittleEndian.Uint64(t[trailerEpoch:]) != epoch {
 		return nil, 0, corrupt(at, 0, "trailer of another epoch")
+	}
+	if magic == formerMagic {
+		return nil, 0, ErrFormerFooter
 	}
 	start, length := binary.LittleEndian.Uint64(t[trailerFooter:]), binary.LittleEndian.Uint64(t[trailerLength:])
 	if start < HeaderSize || start > uint64(at) || length != uint64(at)-start || length < footerHead {
@@ -223,7 +229,7 @@ func appendUint32s(dst []byte, values []uint32) []byte {
 }
 
 // TrailerEpoch returns the epoch that a sound trailer gives, for a file whose header is damaged.
-func TrailerEpoch(data []byte) (uint64, bool) {
+func TrailerEpoch(data []byte) (epoch uint64, sound bool) {
 	at := len(data) - TrailerSize
 	if at < HeaderSize {
 		return 0, false

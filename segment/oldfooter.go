@@ -120,7 +120,7 @@ type OldRecord struct {
 }
 
 // ParseOldFooter finds the footer of an old-generation file and checks trailer and head; it reads no table. The
-// error matches ErrCorrupt; the file may then still be scanned (ScanOld).
+// error matches ErrCorrupt or ErrFormerFooter; the file may then still be scanned (ScanOld).
 func ParseOldFooter(data []byte, epoch uint64) (OldFooter, error) {
 	p, offset, err := footerOf(data, epoch)
 	if err != nil {

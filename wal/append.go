@@ -177,6 +177,7 @@ func (l *Log) writeLocked(b *segment.Batch) (segment.LSN, error) {
 
 // stopLocked makes the log refuse all further appends; the caller calls fail without the lock.
 func (l *Log) stopLocked(cause error) error {
+	l.broken.Store(true)
 	if l.mu.stopped == nil {
 		l.mu.stopped = fmt.Errorf("%w: %w", ErrStopped, cause)
 		l.room.Broadcast()

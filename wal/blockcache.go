@@ -24,10 +24,14 @@ type blockCache struct {
 	}
 }
 
-// blockKey names a block. Files are told apart by identity: another file may get the same name.
+// blockKey names a block by what the file's tables say of it, for they may have to be made anew. Files are told apart
+// by identity: another file may get the same name.
 type blockKey struct {
-	file  *segmentFile
-	block int
+	file   *segmentFile
+	offset int64
+	size   int
+	raw    int
+	crc    uint32
 }
 
 // cachedBlock is decompressed by whoever asks first; others wait.
@@ -49,10 +53,10 @@ func newBlockCache() (*blockCache, error) {
 	return c, nil
 }
 
-// block returns the raw bytes of a file's block number i, at. The caller holds a lease on the file while it asks; the bytes
+// block returns the raw bytes of a file's block. The caller holds a lease on the file while it asks; the bytes
 // are memory of their own.
-func (c *blockCache) block(s *segmentFile, i int, at segment.OldBlock) ([]byte, error) {
-	b := c.entry(blockKey{s, i}, at.Raw)
+func (c *blockCache) block(s *segmentFile, at segment.OldBlock) ([]byte, error) {
+	b := c.entry(blockKey{s, at.Offset, at.Compressed, at.Raw, at.CRC}, at.Raw)
 	b.once.Do(func() {
 		// Once does not know of panics, and others wait.
 		b.err = s.guarded(func() (err error) {

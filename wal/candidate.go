@@ -28,8 +28,9 @@ type candidate struct {
 	scan     *segment.Scan // without footer
 	old      *oldCandidate // an old-generation file; it has neither footer nor scan
 
-	checked    bool  // the footer's tables were read; see checkTables
-	tableFault error // of a segment's, found then
+	checked    bool            // the footer's tables were read; see checkTables
+	tableFault error           // of a segment's, found then
+	torn       *segment.Footer // of which only the head counts; see forgetTorn
 }
 
 // readDir opens every file of the log. What it does not know is left alone.
@@ -57,9 +58,6 @@ func (l *Log) readDir() ([]*candidate, error) {
 	}
 	candidates, err := l.openFiles(files)
 	slices.SortFunc(candidates, func(a, b *candidate) int { return cmp.Compare(a.base, b.base) })
-	for _, c := range candidates {
-		l.mu.epoch = max(l.mu.epoch, c.header.Epoch)
-	}
 	return candidates, err
 }
 

@@ -17,16 +17,28 @@ import (
 // TestPowerCutAtEverySync clones the directory whenever the log syncs anything, takes away what no
 // earlier sync covered, and recovers each clone: nothing that was declared synced may be missing.
 func TestPowerCutAtEverySync(t *testing.T) {
+	const segmentSize = 2 * minSegmentSize
 	type cut struct {
 		dir    string
 		synced segment.LSN // declared when the clone began
+		footer []byte      // that the sync is for; nil = for none
+		at     int64       // where it stands
 	}
-	var mu sync.Mutex // guards cuts
+	var mu sync.Mutex // guards cuts and footers
 	var cuts []cut
+	footers := map[*os.File]cut{} // written and not synced
 	var l *Log
 	dir, clones := t.TempDir(), t.TempDir()
 	disk := unsyncedDisk()
-	disk.Datasync = func(*os.File) error {
+	disk.WriteAt = func(file *os.File, p []byte, at int64) (int, error) {
+		if bytes.HasPrefix(p, []byte("MRFOOT_1")) {
+			mu.Lock()
+			footers[file] = cut{footer: bytes.Clone(p), at: at}
+			mu.Unlock()
+		}
+		return file.WriteAt(p, at)
+	}
+	disk.Datasync = func(file *os.File) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if l == nil || len(cuts) > 150 {
@@ -36,19 +48,24 @@ func TestPowerCutAtEverySync(t *testing.T) {
 		if err := os.Mkdir(to, 0o750); err != nil {
 			return err
 		}
-		cuts = append(cuts, cut{to, segment.LSN(l.durable.Load())})
+		cuts = append(cuts, cut{to, segment.LSN(l.durable.Load()), footers[file].footer, footers[file].at})
+		delete(footers, file)
 		cloneInto(t, dir, to)
 		return nil
 	}
-	opened := openOnly(t, Config{Dir: dir, SegmentSize: minSegmentSize, Disk: disk})
+	opened := openOnly(t, Config{Dir: dir, SegmentSize: segmentSize, Disk: disk})
 	if err := opened.Start(); err != nil {
 		t.Fatal(err)
 	}
 	mu.Lock()
 	l = opened
 	mu.Unlock()
-	for i := range 150 {
-		appendBodies(t, l, fmt.Sprintf("%d %s", 2*i+1, strings.Repeat("p", i*7)), fmt.Sprintf("%d ", 2*i+2))
+	for i := range 120 {
+		batch := []string{fmt.Sprintf("%d %s", 20*i+1, strings.Repeat("p", i*3))}
+		for n := range 19 { // small, so that a footer's tables have several sectors
+			batch = append(batch, fmt.Sprintf("%d ", 20*i+n+2))
+		}
+		appendBodies(t, l, batch...)
 		if i%3 == 0 {
 			if err := l.SyncTo(t.Context(), l.Last()); err != nil {
 				t.Fatal(err)
@@ -59,13 +76,17 @@ func TestPowerCutAtEverySync(t *testing.T) {
 	if len(cuts) < 50 {
 		t.Fatalf("%d syncs", len(cuts))
 	}
-	promised := 0
+	promised, torn := 0, 0
 	for i, c := range cuts {
 		// The clone may hold later footers and batches, and so vouch for more than was declared when it
 		// began; what it vouches for must be there all the same.
 		vouched := max(c.synced, vouchedFor(t, c.dir))
 		losePower(t, c.dir, vouched, rand.New(rand.NewPCG(uint64(i), 2)))
-		after := openOnly(t, Config{Dir: c.dir})
+		if c.footer != nil && loseFooter(t, c.dir, c.footer, c.at, rand.New(rand.NewPCG(uint64(i), 3))) {
+			torn++
+		}
+		logger, said := remembered()
+		after := openOnly(t, Config{Dir: c.dir, SegmentSize: segmentSize, Disk: unsyncedDisk(), Logger: logger})
 		r := after.Recovery()
 		if r.Last < c.synced || len(r.Quarantined) > 0 {
 			t.Fatalf("cut %d: %d declared synced, recovered %+v", i, c.synced, r)
@@ -75,9 +96,17 @@ func TestPowerCutAtEverySync(t *testing.T) {
 				t.Fatalf("cut %d: record %d is %q", i, n+1, body)
 			}
 		}
-		after.Close()
+		if err := errors.Join(after.Start(), after.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(said(), "corruption") {
+			t.Fatalf("cut %d passes for damage: %s", i, said())
+		}
 		verify(t, c.dir)
 		promised += int(c.synced)
+	}
+	if torn == 0 {
+		t.Error("no cut has torn a footer")
 	}
 	t.Logf("crash: 1 rounds, %d cut points, %d faults, %d looked for, 0 lost", len(cuts), len(cuts), promised)
 }

@@ -71,7 +71,7 @@ func (c *Cursor) survivor() segment.LSN {
 // countLost counts what an old-generation file has lost before its record next; that was logged when it was found.
 func (c *Cursor) countLost(s *segmentFile, next segment.LSN) {
 	t := s.old.tables.Load()
-	if t == nil {
+	if t == nil || t.remade.hides() { // what cannot be read is not lost, and pass counts it
 		return
 	}
 	for _, d := range t.damages {
@@ -83,14 +83,17 @@ func (c *Cursor) countLost(s *segmentFile, next segment.LSN) {
 }
 
 // pass goes on behind a record that cannot be read, or behind all numbers of which nothing can be told: those of a
-// file that is missing, or whose tables cannot be read. They are more than the file has records, by far.
+// file that is missing, or of the part of one that cannot be read. They may be more than there are records, by far.
 func (c *Cursor) pass(cause error) {
 	from := c.next
 	c.next++
 	if s := c.view.current; s == nil || from > s.lastLSN() {
 		c.next = c.log.nextBase(from)
-	} else if s.tablesFault() != nil {
-		c.next = s.lastLSN() + 1
+	} else if errors.Is(cause, ErrUnreadable) {
+		c.next = s.untold(from) + 1
+		if s.old == nil { // where each number is a record
+			c.skipped += int(c.next - from - 1)
+		}
 	}
 	c.skipped++
 	if c.next == from+1 {
@@ -108,16 +111,6 @@ func (l *Log) nextBase(lsn segment.LSN) segment.LSN {
 		}
 	}
 	return l.Last() + 1
-}
-
-// tablesFault is why it cannot be told where the records of the file are, nil if it can. The caller holds a lease.
-func (s *segmentFile) tablesFault() (err error) {
-	if s.old != nil {
-		_, err = s.oldTables()
-	} else {
-		_, err = s.located()
-	}
-	return err
 }
 
 // Record is the record that Next moved to; it holds until the next call of Next or Close.

@@ -44,7 +44,8 @@
 //
 // Start always begins a new segment, so torn bytes are never overwritten. A footer is written only
 // once its segment is synced, so a segment with a sound footer needs no reading: Open takes the footer's head, of
-// fixed size, and the tables behind it are checked before their first use, and made anew if they are damaged. A spare becomes a
+// fixed size, and the tables behind it are made anew when they lead astray. Each footer is synced before the next is
+// written, so a power cut tears the newest at most, whose tables Open checks; Start writes it anew. A spare becomes a
 // segment by a header write and a rename; a crash in between leaves a spare, or a file without
 // header that recovery takes for never used. A used file becomes a spare by a rename that is on disk
 // before its header is wiped.

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -16,13 +17,20 @@ import (
 // Read calls fn with a record, and returns as an error what could not be read, in Record or in fn. The record
 // holds until Release, but its bytes may be as unreadable later.
 func (v *View) Read(lsn segment.LSN, fn func(segment.Record) error) error {
-	return v.use(nil, func(segment.Record) error {
+	got := false
+	read := func(segment.Record) error {
 		record, err := v.Record(lsn)
 		if err != nil {
 			return err
 		}
+		got = true
 		return fn(record)
-	})
+	}
+	err := v.use(nil, read)
+	if err != nil && !got && errors.Is(err, ErrUnreadable) {
+		err = v.use(nil, read) // see Fault
+	}
+	return err
 }
 
 // use calls fn with a record that the view has given.
@@ -37,10 +45,12 @@ func (v *View) use(record segment.Record, fn func(segment.Record) error) (err er
 }
 
 // Fault makes an error of what a panic was recovered with, if that came from a record's bytes which the view
-// holds, and panics again if not.
+// holds, and panics again if not. If it came from the tables that tell where records are, those have others in their
+// place by now: it is worth while to read the record once more.
 func (v *View) Fault(recovered any) error {
 	for _, s := range v.held {
 		if at, ok := s.mapping.FaultOffset(recovered); ok {
+			s.faulted(at)
 			return unreadable(s.path, at)
 		}
 	}

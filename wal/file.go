@@ -2,7 +2,9 @@ package wal
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,10 +20,12 @@ type segmentFile struct {
 	epoch   uint64
 	size    int64 // of the file
 	mapping *segment.Mapping
+	logger  *slog.Logger
 	file    *os.File // for writing; the appender's, then the syncer's, last the keeper's; nil when sealed at Open
 
 	old *oldFile // immutable; nil = a segment, which has what follows
 
+	tables  sync.Mutex  // a leaf; held while a footer's tables are checked, and while they are made anew
 	warm    atomic.Bool // it was read since the cooler came by
 	places  atomic.Pointer[places]
 	sets    atomic.Pointer[[]uint32] // route-set records, number minus base; for segments without footer
@@ -33,9 +37,10 @@ type segmentFile struct {
 
 // places says where records are: offsets while the segment is written, its footer once it has one.
 type places struct {
-	offsets   *segment.Offsets
-	footer    *segment.Footer
-	unchecked *unchecked // nil = the footer's tables are sound; see located
+	offsets *segment.Offsets
+	footer  *segment.Footer
+	checked bool    // the footer's tables were sound; what they say of a place is no promise without this
+	remade  *remade // nil = they are the file's own
 }
 
 func (s *segmentFile) lastLSN() segment.LSN { return segment.LSN(s.last.Load()) }
@@ -44,14 +49,25 @@ func (s *segmentFile) sealed() bool { return s.old != nil || s.places.Load().foo
 
 // record returns a record of a segment of l that lies within base and last. The caller holds a lease.
 func (s *segmentFile) record(lsn segment.LSN, l *Log) (segment.Record, error) {
-	var at int64
 	p := s.places.Load()
-	if p.unchecked != nil {
-		var err error
-		if p, err = s.located(); err != nil {
-			return nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, err)
+	record, err := s.recordAt(p, lsn, l)
+	if err == nil {
+		return record, nil
+	}
+	if now, cause := s.mended(p); cause != nil {
+		return nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, cause)
+	} else if now != p {
+		if record, err = s.recordAt(now, lsn, l); err != nil && now.remade.hides() {
+			return nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, unreadable(s.path, now.remade.unread[0]))
 		}
 	}
+	return record, err
+}
+
+// recordAt returns the record at the place that p gives, if it is the one. A page that cannot be read is a fault, of the
+// table or of the record.
+func (s *segmentFile) recordAt(p *places, lsn segment.LSN, l *Log) (segment.Record, error) {
+	var at int64
 	if p.footer != nil {
 		at = p.footer.At(int(lsn - s.base))
 	} else {
@@ -74,14 +90,30 @@ func (s *segmentFile) record(lsn segment.LSN, l *Log) (segment.Record, error) {
 	return record, nil
 }
 
+// faulted is told that the byte at an offset could not be brought in: if the tables stand there, others take their
+// place, so whoever asks again may be answered. The caller holds a lease.
+func (s *segmentFile) faulted(at int64) {
+	if at < s.end.Load() {
+		return
+	}
+	if s.old != nil {
+		_, _ = s.mendedOld(s.old.tables.Load())
+	} else {
+		_, _ = s.mended(s.places.Load())
+	}
+}
+
 // recent bounds what is delivered unchecked: records that this process has appended and not synced yet, so near the
-// end of the segment. Their pages are dirty, and the kernel cannot drop a dirty page and read it back from the disk.
-// Consumers that keep up read little else. All other records may have come from the disk, and are checked each time.
+// end of the segment, while no write and no sync has failed. They are in memory as they were written, but for one
+// case: the kernel may have written a page back by itself, have failed, have dropped the page and read the old bytes
+// from the disk, all before the next fdatasync tells us. Then a body may be delivered wrong, once, in the moments before
+// the log stops. Consumers that keep up read little else. All other records are checked each time.
 const recent = 1 << 20
 
-// dirty reports whether a record was appended by this process and is not synced yet.
+// dirty reports whether a record was appended by this process and is not synced yet, in a log that has not stopped:
+// then nothing says any more what was written.
 func (l *Log) dirty(lsn segment.LSN) bool {
-	return lsn > segment.LSN(l.durable.Load()) && lsn > l.recovery.Last
+	return lsn > segment.LSN(l.durable.Load()) && lsn > l.recovery.Last && !l.broken.Load()
 }
 
 func (s *segmentFile) damaged(lsn segment.LSN, at int64, reason string) error {
@@ -90,10 +122,7 @@ func (s *segmentFile) damaged(lsn segment.LSN, at int64, reason string) error {
 
 // setRecords appends the numbers of the segment's route-set records, in order. The caller holds a lease.
 func (s *segmentFile) setRecords(dst []segment.LSN) ([]segment.LSN, error) {
-	p, err := s.located()
-	if err != nil {
-		return dst, err
-	}
+	p := s.sound()
 	if p.footer != nil {
 		for i := range p.footer.SetCount() {
 			dst = append(dst, s.base+segment.LSN(p.footer.Set(i)))

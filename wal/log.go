@@ -31,6 +31,7 @@ type Log struct {
 	written  atomic.Int64                   // bytes appended since Start; moves under mu
 	durable  atomic.Uint64                  // last record that fdatasync covered; moved by the syncer
 	synced   atomic.Uint64                  // what Synced returns: durable, or with SyncOS last
+	broken   atomic.Bool                    // the log has stopped; moves under mu
 	sealAt   atomic.Uint64                  // the keeper waits for this record to be durable; 0 = for none
 
 	// mu orders appends. It is held across pwrite, header write and rename, never across a sync.

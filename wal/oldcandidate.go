@@ -30,10 +30,12 @@ func (c *candidate) readOld(n name, shard uint32, decoder *segment.OldDecoder) e
 		return fmt.Errorf("%s: %w", path, err)
 	case err != nil:
 		c.fault = err
-		if c.header.Epoch, _ = segment.TrailerEpoch(data); c.header.Epoch == 0 {
+		epoch, sound := segment.TrailerEpoch(data)
+		if !sound {
 			c.unused = true
 			return nil
 		}
+		c.header.Epoch = epoch
 	case header.First != n.base || header.Last != n.last:
 		return fmt.Errorf("%s: header says that it stands for records %d to %d: file was renamed; see millrace log verify",
 			path, header.First, header.Last)
@@ -59,12 +61,16 @@ func (c *candidate) readOldFooter(decoder *segment.OldDecoder) {
 		return
 	}
 	c.scanOld(err, decoder)
+	if errors.Is(err, segment.ErrFormerFooter) {
+		c.old.footerFault = nil // nothing is damaged, it only takes longer
+	}
 }
 
 // scanOld makes a damaged footer anew from the blocks.
 func (c *candidate) scanOld(cause error, decoder *segment.OldDecoder) {
 	header := segment.OldHeader{Epoch: c.header.Epoch, First: c.base, Last: c.old.last, Created: c.header.Created}
 	c.old.footerFault, c.checked = cause, true
+	_ = c.mapping.ReadAhead(true) // all of it is read now
 	scan, err := segment.ScanOld(c.mapping.Bytes(), header, decoder)
 	if err != nil {
 		c.fault, c.unused = err, true
@@ -80,6 +86,8 @@ func (c *candidate) lastLSN() (last segment.LSN, ok bool) {
 		return c.old.last, true
 	case c.footer != nil:
 		return c.footer.Last, true
+	case c.torn != nil:
+		return c.torn.Last, true
 	}
 	return 0, false
 }
@@ -176,7 +184,9 @@ func (g *generations) drop(files []*candidate) {
 func complete(files []*candidate, old *candidate, decoder *segment.OldDecoder) bool {
 	next := old.base
 	for _, c := range files {
-		c.checkTables(decoder)
+		if c.old != nil {
+			c.checkTables(decoder)
+		}
 		last, ok := c.lastLSN()
 		if !ok || c.unused || c.fault != nil || c.base != next || c.old != nil && len(c.old.damages) > 0 {
 			return false

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -9,10 +10,9 @@ import (
 
 // oldFile is what a segmentFile has instead of places when it is an old-generation file.
 type oldFile struct {
-	head      segment.OldFooter // whose tables may be unchecked
-	unchecked *unchecked
-	tables    atomic.Pointer[oldTables] // nil = unchecked; see segmentFile.oldTables
-	cache     *blockCache
+	head   segment.OldFooter         // whose tables may be unchecked
+	tables atomic.Pointer[oldTables] // nil = unchecked; see segmentFile.oldTables
+	cache  *blockCache
 }
 
 // newOldFile is for tables that are sound, or made anew.
@@ -33,10 +33,28 @@ func (s *segmentFile) adoptOld(old *oldFile) {
 // oldRecord returns a survivor and the raw bytes of its block, which are the caller's to keep. The caller holds a
 // lease.
 func (s *segmentFile) oldRecord(lsn segment.LSN) (record segment.Record, raw []byte, err error) {
-	t, err := s.oldTables()
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, err)
+	t := s.oldTables()
+	record, raw, err = s.oldRecordIn(t, lsn)
+	if err == nil || errors.Is(err, ErrUnreadable) {
+		return record, raw, err
 	}
+	// Nobody asks for what is gone, or seldom: the tables may have been damaged since they were checked.
+	if now, cause := s.mendedOld(t); cause != nil {
+		if first, _ := t.hidden(s, lsn, lsn); first == 0 {
+			return nil, nil, err
+		}
+		return nil, nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, cause)
+	} else if now != t {
+		record, raw, err = s.oldRecordIn(now, lsn)
+		if _, cause := now.hidden(s, lsn, lsn); err != nil && cause != nil {
+			return nil, nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, cause)
+		}
+	}
+	return record, raw, err
+}
+
+// oldRecordIn is oldRecord by tables that are taken for sound.
+func (s *segmentFile) oldRecordIn(t *oldTables, lsn segment.LSN) (record segment.Record, raw []byte, err error) {
 	var at segment.OldRecord
 	if i := t.footer.Seek(lsn); i < t.footer.Records() {
 		at = t.footer.Record(i)
@@ -49,7 +67,7 @@ func (s *segmentFile) oldRecord(lsn segment.LSN) (record segment.Record, raw []b
 		}
 		return nil, nil, fmt.Errorf("record %d: %w (not among the survivors in %s)", lsn, ErrGone, s.path)
 	}
-	if raw, err = s.old.cache.block(s, at.Block, t.footer.Block(at.Block)); err != nil {
+	if raw, err = s.old.cache.block(s, t.footer.Block(at.Block)); err != nil {
 		return nil, nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, err)
 	}
 	if record, err = t.footer.RecordIn(raw, at); err != nil {
@@ -58,23 +76,24 @@ func (s *segmentFile) oldRecord(lsn segment.LSN) (record segment.Record, raw []b
 	return record, raw, nil
 }
 
-// seek returns the number of the first survivor from lsn on; last+1 when there is none, and lsn when that cannot
-// be told.
+// seek returns the number of the first survivor from lsn on; last+1 when there is none, and that of the first record
+// before it of which it cannot be told.
 func (s *segmentFile) seek(lsn segment.LSN) segment.LSN {
-	t, err := s.oldTables()
-	if err != nil {
-		return lsn
-	}
+	t := s.oldTables()
+	next := s.lastLSN() + 1
 	if i := t.footer.Seek(lsn); i < t.footer.Records() {
-		return t.footer.Record(i).LSN
+		next = t.footer.Record(i).LSN
 	}
-	return s.lastLSN() + 1
+	if first, _ := t.hidden(s, lsn, next-1); first != 0 {
+		return first
+	}
+	return next
 }
 
 // findOldTime is findTime of an old-generation file.
 func (s *segmentFile) findOldTime(ms int64) (segment.LSN, bool, error) {
-	t, err := s.oldTables()
-	if err != nil {
+	t := s.oldTables()
+	if _, err := t.hidden(s, s.base, s.lastLSN()); err != nil {
 		return 0, false, err
 	}
 	i := t.footer.SeekTime(ms)

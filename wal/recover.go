@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
@@ -27,6 +28,14 @@ type Quarantine struct {
 	Reason   string
 }
 
+// Lost is the number of records that were lost to damage.
+func (r Recovery) Lost() (n uint64) {
+	for _, q := range r.Quarantined {
+		n += uint64(q.To + 1 - q.From)
+	}
+	return n
+}
+
 // String gives the coordinates in one line.
 func (q Quarantine) String() string {
 	if q.To < q.From {
@@ -38,6 +47,7 @@ func (q Quarantine) String() string {
 // found is what Open leaves for Start to put in order.
 type found struct {
 	unsealed []*candidate // part of the log, without a footer
+	newest   *candidate   // with the footer that was written last; nil = none has one
 	headers  []*candidate // part of the log, with a damaged header
 	empty    *candidate   // the newest, in which nothing was written; nil = none
 	beyond   []*candidate // behind the end of the log
@@ -68,6 +78,7 @@ func (l *Log) recover() error {
 	var end logEnd
 	if err := guarded(mappingsOf(candidates), func() error {
 		g = tellGenerations(candidates, l.cache.decoder)
+		l.found.newest = forgetTorn(g.kept)
 		scanUnsealed(g.kept)
 		end, err = findEnd(g.kept)
 		return err
@@ -88,6 +99,28 @@ func (l *Log) recover() error {
 	return nil
 }
 
+// forgetTorn checks the tables of the newest segment that has a footer, and returns it. Footers are written one at a
+// time, each synced before the next, so if the power was cut during one it is this. Its pages may have reached the disk
+// in any order, so head and trailer can be there without the tables: then the segment is one without footer, and
+// Start writes it anew. What the head says holds all the same, for the segment was synced before. Tables that cannot be
+// read are left to their first reader: nothing is written over what the disk may give again.
+func forgetTorn(candidates []*candidate) (newest *candidate) {
+	for _, c := range slices.Backward(candidates) {
+		if c.footer == nil || c.unused {
+			continue
+		}
+		if err := guarded(mappingsOf([]*candidate{c}), func() error { c.checkTables(nil); return nil }); err != nil {
+			return c
+		}
+		_ = c.mapping.Cool() // the cooler will try again
+		if c.tableFault != nil {
+			c.torn, c.footer = c.footer, nil
+		}
+		return c
+	}
+	return nil
+}
+
 // scanUnsealed reads the segments without a footer. A segment ends where the next begins, whatever
 // stands behind.
 func scanUnsealed(candidates []*candidate) {
@@ -99,7 +132,11 @@ func scanUnsealed(candidates []*candidate) {
 		if i+1 < len(candidates) {
 			cfg.Before = candidates[i+1].base
 		}
-		c.scan = segment.ScanFile(c.mapping.Bytes(), cfg)
+		if c.torn != nil {
+			c.scan = scanBehind(c.mapping.Bytes(), c.torn.Summary)
+		} else {
+			c.scan = segment.ScanFile(c.mapping.Bytes(), cfg)
+		}
 		_ = c.mapping.Cool() // the cooler will try again
 	}
 }
@@ -114,6 +151,8 @@ func watermark(candidates []*candidate) segment.LSN {
 			synced = max(synced, c.old.last)
 		case c.footer != nil:
 			synced = max(synced, c.footer.Synced, c.footer.Last)
+		case c.torn != nil:
+			synced = max(synced, c.torn.Synced, c.torn.Last)
 		case c.scan != nil:
 			synced = max(synced, c.scan.Synced)
 		}
@@ -203,6 +242,9 @@ func (e *logEnd) keep(c *candidate, synced segment.LSN) (next segment.LSN, cut b
 		e.quarantine(c.path, d.Offset, d.From, d.To, d.Reason)
 	}
 	e.recovery.Dropped += c.scan.Torn
+	if c.torn != nil {
+		e.recovery.Dropped += segment.FooterSize(c.torn.Count(), c.torn.SetCount())
+	}
 	return c.scan.Last + 1, cut
 }
 
@@ -226,8 +268,9 @@ func (l *Log) adopt(kept []*candidate) error {
 	list := make([]*segmentFile, 0, len(kept))
 	for _, c := range kept {
 		s := &segmentFile{
-			path: c.path, base: c.base, epoch: c.header.Epoch, size: c.size, mapping: c.mapping,
+			path: c.path, base: c.base, epoch: c.header.Epoch, size: c.size, mapping: c.mapping, logger: l.logger,
 		}
+		l.mu.epoch = max(l.mu.epoch, c.header.Epoch)
 		if !c.mapping.Acquire() {
 			panic("wal: mapping lost before its first use")
 		}
@@ -236,22 +279,22 @@ func (l *Log) adopt(kept []*candidate) error {
 			l.found.headers = append(l.found.headers, c)
 		}
 		if c.old != nil {
-			old := newOldFile(&oldTables{c.old.footer, c.old.damages}, l.cache)
-			if !c.checked {
-				old = &oldFile{head: c.old.footer, unchecked: &unchecked{logger: l.logger}, cache: l.cache}
+			old := &oldFile{head: c.old.footer, cache: l.cache}
+			if c.checked {
+				old = newOldFile(&oldTables{footer: c.old.footer, damages: c.old.damages}, l.cache)
 			}
 			s.adoptOld(old)
 			l.mu.timeMs = max(l.mu.timeMs, c.old.footer.MaxTime)
 			continue
 		}
-		found := places{footer: c.footer, unchecked: &unchecked{logger: l.logger}}
+		found := places{footer: c.footer, checked: c.checked && c.tableFault == nil}
 		if c.footer == nil {
 			// The footer that Start will write serves until then from memory.
 			scanned, err := scannedFooter(c.scan)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.path, err)
 			}
-			found = places{footer: &scanned}
+			found = places{footer: &scanned, checked: true}
 			l.found.unsealed = append(l.found.unsealed, c)
 		}
 		s.adoptFooter(found)
@@ -292,6 +335,9 @@ func (l *Log) report() {
 	r := l.recovery
 	for _, q := range r.Quarantined {
 		l.logger.Error("corruption in synced records", "where", q.String())
+	}
+	if c := l.found.newest; c != nil && c.torn != nil {
+		l.logger.Warn("footer was not written completely; its segment was read instead", "file", c.path, "cause", c.tableFault)
 	}
 	for _, path := range r.Beyond {
 		l.logger.Warn("segment lies beyond the end of the log", "file", path, "last", uint64(r.Last))

@@ -193,7 +193,9 @@ func (r *relocation) open(path string, header segment.OldHeader) (*segmentFile, 
 	if err != nil {
 		return nil, err
 	}
-	s := &segmentFile{path: path, base: header.First, epoch: header.Epoch, size: r.done.WrittenBytes, mapping: mapping}
+	s := &segmentFile{
+		path: path, base: header.First, epoch: header.Epoch, size: r.done.WrittenBytes, mapping: mapping, logger: r.log.logger,
+	}
 	var footer segment.OldFooter
 	if err := s.guarded(func() error {
 		if footer, err = segment.ParseOldFooter(mapping.Bytes(), header.Epoch); err == nil {
@@ -240,8 +242,8 @@ func (r *relocation) segment(s *segmentFile) error {
 
 // old reads all blocks of an old-generation file. They do not go through the cache, which is for readers.
 func (r *relocation) old(s *segmentFile) error {
-	t, err := s.oldTables()
-	if err != nil {
+	t := s.oldTables()
+	if _, err := t.hidden(s, s.base, s.lastLSN()); err != nil {
 		return err
 	}
 	footer := &t.footer

@@ -410,7 +410,7 @@ func TestAViewBoundsTheBlocksItHolds(t *testing.T) {
 			t.Fatalf("record %d is wrong", i)
 		}
 		if cap(r) == len(r) {
-			raw, err := l.cache.block(l.list()[0], i/2, footer.Block(i/2))
+			raw, err := l.cache.block(l.list()[0], footer.Block(i/2))
 			if err != nil {
 				t.Fatal(err)
 			}

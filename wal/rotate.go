@@ -73,7 +73,7 @@ func (l *Log) activateLocked(ready *spare) error {
 	})
 	s := &segmentFile{
 		path: l.file(segmentName(base)), base: base, epoch: l.mu.epoch, size: ready.size,
-		mapping: ready.mapping, file: ready.file,
+		mapping: ready.mapping, logger: l.logger, file: ready.file,
 	}
 	s.places.Store(&places{offsets: segment.NewOffsets(ready.size)})
 	s.end.Store(segment.HeaderSize)

@@ -38,6 +38,12 @@ func (l *Log) Start() error {
 			return l.startFailed(err)
 		}
 	}
+	if c := l.found.newest; c != nil && c.torn == nil {
+		// Its footer may be one that a process before us has left to the kernel, and there shall never be two.
+		if err := l.syncFound(c); err != nil {
+			return l.startFailed(err)
+		}
+	}
 	for _, c := range l.found.headers {
 		if err := l.rewriteHeader(c); err != nil {
 			return l.startFailed(err)
@@ -64,9 +70,6 @@ func (l *Log) Start() error {
 		}
 	}
 	l.found = found{}
-	for _, s := range l.list() {
-		l.warmed(s) // by reading its footer, or all of it
-	}
 	l.keeper.Go(l.cool)
 	return nil
 }
@@ -170,9 +173,10 @@ func (l *Log) replaceSealed(c *candidate, file *os.File, size int64) error {
 		return fmt.Errorf("%s: footer just written: %w", c.path, err)
 	}
 	fresh := &segmentFile{
-		path: c.path, base: c.base, epoch: c.header.Epoch, size: size, mapping: mapping,
+		path: c.path, base: c.base, epoch: c.header.Epoch, size: size, mapping: mapping, logger: l.logger,
 	}
-	fresh.adoptFooter(places{footer: &footer})
+	fresh.adoptFooter(places{footer: &footer, checked: true})
+	l.warmed(fresh)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list := append([]*segmentFile(nil), l.list()...)

@@ -60,10 +60,11 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// With every table ruined Open finds nothing amiss: it has read none, so it takes as long for many records as for few.
+// With the tables of all but the newest segment ruined Open finds nothing amiss: it has read none, so it takes as long
+// for many records as for few.
 func TestOpenReadsNoTables(t *testing.T) {
 	dir, _, old, all := relocatedLog(t)
-	paths := append(segmentPaths(t, dir), old.path(dir))
+	paths := allButNewest(t, dir, old)
 	for _, path := range paths {
 		ruinTables(t, path)
 	}
@@ -97,9 +98,17 @@ func TestOpenReadsNoTables(t *testing.T) {
 	}
 }
 
+// allButNewest names the files of a log whose tables Open does not read.
+func allButNewest(t testing.TB, dir string, old name) []string {
+	t.Helper()
+	paths := segmentPaths(t, dir)
+	return append(paths[:len(paths)-1], old.path(dir))
+}
+
 func TestManyReadersNeedDamagedTablesAtOnce(t *testing.T) {
 	dir, _, old, all := relocatedLog(t)
-	for _, path := range append(segmentPaths(t, dir), old.path(dir)) {
+	ruined := allButNewest(t, dir, old)
+	for _, path := range ruined {
 		ruinTables(t, path)
 	}
 	logger, said := remembered()
@@ -127,7 +136,7 @@ func TestManyReadersNeedDamagedTablesAtOnce(t *testing.T) {
 		})
 	}
 	readers.Wait()
-	if n := strings.Count(said(), "made anew"); n != len(segmentPaths(t, dir))+1 {
+	if n := strings.Count(said(), "made anew"); n != len(ruined) {
 		t.Errorf("%d files were made anew:\n%s", n, said())
 	}
 }
@@ -213,9 +222,6 @@ func TestTablesThatCannotBeReadAreMadeAnew(t *testing.T) {
 			switch {
 			case whole:
 				wantUnreadable(t, err, path)
-				if again := v.Read(lsn, func(segment.Record) error { return nil }); again == nil || again.Error() != err.Error() {
-					t.Errorf("%s: asked at once again: %v, then %v", name, err, again)
-				}
 			case err != nil:
 				t.Errorf("%s without footer: %v", name, err)
 			}

@@ -72,6 +72,7 @@ func Verify(dir string) (Report, error) {
 	var end logEnd
 	err = guarded(mappingsOf(candidates), func() (err error) {
 		kept := v.generations(candidates)
+		forgetTorn(kept)
 		scanUnsealed(kept)
 		end, err = findEnd(kept)
 		return err

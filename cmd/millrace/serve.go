@@ -78,7 +78,7 @@ func startLine(s *server.Server, cfg server.Config) string {
 	if r.Rebuilt {
 		recovered += ", index rebuilt from the log"
 	}
-	if n := len(r.Log.Quarantined); n > 0 {
+	if n := r.Log.Lost(); n > 0 {
 		recovered += fmt.Sprintf(", %d damaged records set aside", n)
 	}
 	where := listenAddress(s.Addr())
