@@ -234,10 +234,15 @@ func (c *Client) Sent(messages int, bytes int64) {
 	c.vhost.unlockState()
 }
 
-// Unreadable says that a delivery could not be read from the log: the message leaves its queue, for it
-// would fail every consumer that it is given to.
-func (c *Client) Unreadable(d *queue.Delivery) {
+// Unreadable says that a delivery could not be read from the log. One that is damaged leaves its queue, for it would fail
+// every consumer that it is given to. One that the disk did not give stays and is tried again later; kept is false when
+// it needed no settling and so has left its queue before.
+func (c *Client) Unreadable(d *queue.Delivery, damaged bool) (kept bool) {
+	outcome := queue.Unread
+	if damaged {
+		outcome = queue.Lost
+	}
 	c.vhost.state.Lock()
 	defer c.vhost.unlockState()
-	_ = d.Channel.Settle(d.Tag, false, queue.Lost) // not outstanding: it needed no settling
+	return d.Channel.Settle(d.Tag, false, outcome) == nil && !damaged
 }

@@ -150,6 +150,14 @@ func (u *undertaker) stage(vh *VHost, d *queue.Death, now time.Time) error {
 			to, err = u.letter(vh, d, &dead, &rules, now)
 		}
 	}
+	if errors.Is(err, wal.ErrUnreadable) { // the disk may be mended
+		if u.refused[d.Queue] == 0 {
+			u.broker.logger.Error("dead message cannot be read from the disk; it stays and is tried again", "lsn", d.LSN, "error", err)
+		}
+		u.unburied[vh] = append(u.unburied[vh], *d)
+		u.refused[d.Queue]++
+		return nil
+	}
 	if err != nil {
 		u.broker.logger.Error("dead message cannot be read from the log and is given up; see 'millrace log verify'",
 			"lsn", d.LSN, "error", err)

@@ -40,7 +40,8 @@ const (
 	Rejected                // not wanted, not to be tried again (ACK-05)
 	Returned                // back to the queue (ACK-04)
 	Failed                  // back to the queue too, but counts as a failure (QQ-04)
-	Lost                    // it could not be read from the log, so nobody will ever get it
+	Lost                    // it is damaged in the log, so nobody will ever get it
+	Unread                  // the disk did not give it: back to the queue, to be tried again later
 )
 
 // reason is what the log says of an entry that left its queue so.
@@ -155,6 +156,8 @@ func (ch *Channel) conclude(u *unsettled, o Outcome, logged bool) {
 	case u.returned:
 	case o == Returned || o == Failed:
 		q.requeue(u.entry, o == Failed)
+	case o == Unread:
+		q.postpone(u.entry)
 	case o == Rejected && q.rules.DeadLetters:
 		q.die(u.entry, CauseRejected)
 	case logged:

@@ -2,8 +2,8 @@ package queue
 
 import "container/heap"
 
-// A quorum queue may make a returned message wait before it is delivered again (QQ-07). Meanwhile it is
-// held by nobody. What waits is not in the log: after a restart it is ready at once.
+// A quorum queue may make a returned message wait before it is delivered again (QQ-07), and any queue one that cannot
+// be read from the disk. Meanwhile it is held by nobody. What waits is not in the log: after a restart it is ready at once.
 
 // retry is a returned message that waits.
 type retry struct {
@@ -28,6 +28,17 @@ func (r *retries) Pop() any {
 	x := (*r)[last]
 	*r = (*r)[:last]
 	return x
+}
+
+// unreadWait is how long a message waits that the disk did not give, in milliseconds: somebody may mend it.
+const unreadWait = 30_000
+
+// postpone returns an entry that could not be read. It has failed nobody, so that does not count.
+func (q *Queue) postpone(e entry) {
+	if !q.deleted {
+		q.returned = append(q.returned, retry{unreadWait, e})
+		q.agenda.schedule(q)
+	}
 }
 
 // retryWait is how long a message that came back that often waits, in milliseconds.

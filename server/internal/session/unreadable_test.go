@@ -14,7 +14,7 @@ import (
 
 // A body that goes out straight from the mapping fails in the kernel, in the midst of its frame: that connection is
 // lost, and the next one must not be lost to the same message.
-func TestBodyThatCannotBeSentCostsItsConnectionAndIsGivenUp(t *testing.T) {
+func TestBodyThatCannotBeSentCostsItsConnectionAndWaits(t *testing.T) {
 	var size atomic.Int64 // to which the file is cut after each write; 0 leaves it
 	cut := func(file *os.File) error {
 		if to := size.Load(); to > 0 {

@@ -23,9 +23,10 @@ type writer struct {
 	out  outgoing
 
 	// How far drain has come in out.
-	item   int
-	frames []byte
-	blocks [][]byte
+	item    int
+	frames  []byte
+	blocks  [][]byte
+	faulted int // one more than the item that could not be read at the first try
 
 	// What is gathered for the next write: buf, cut at the splices, at each of which a piece of a large
 	// body goes out straight from the log's mapping.
@@ -37,6 +38,7 @@ type writer struct {
 
 	messages int   // deliveries gathered
 	bytes    int64 // of their bodies
+	kept     int   // deliveries of the outbox that the disk did not give
 	failed   error
 }
 
@@ -98,22 +100,29 @@ func (w *writer) drain() bool {
 			w.shrink()
 			return true
 		}
-		w.item, w.frames, w.blocks = 0, w.out.frames, w.out.blocks
+		w.item, w.frames, w.blocks, w.faulted = 0, w.out.frames, w.out.blocks, 0
 		for w.item < len(w.out.items) {
 			w.encode()
 		}
 		w.write()
+		w.reportKept()
 	}
 }
 
 // encode goes through what is left of the outbox. It returns early when bytes of a message could not be brought
-// in from the disk: that message is given up, and what was gathered of it.
+// in from the disk: what was gathered of that message is thrown away, and at the second time it is undeliverable.
 func (w *writer) encode() {
 	buf, splices, spliced := len(w.buf), len(w.splices), w.spliced // before the item
+	messages, bytes := w.messages, w.bytes
 	defer func() {
 		if r := recover(); r != nil {
 			err := w.view.Fault(r)
 			w.buf, w.splices, w.spliced = w.buf[:buf], w.splices[:splices], spliced
+			if w.faulted <= w.item {
+				w.faulted = w.item + 1
+				w.messages, w.bytes = messages, bytes
+				return // once more: see View.Fault
+			}
 			w.undeliverable(&w.out.items[w.item].delivery, err)
 			w.item++
 		}
@@ -121,6 +130,7 @@ func (w *writer) encode() {
 	for ; w.item < len(w.out.items); w.item++ {
 		it := &w.out.items[w.item]
 		buf, splices, spliced = len(w.buf), len(w.splices), w.spliced
+		messages, bytes = w.messages, w.bytes
 		switch {
 		case it.frames > 0:
 			w.buf = append(w.buf, w.frames[:it.frames]...)
@@ -189,15 +199,30 @@ func (w *writer) delivery(d *queue.Delivery) {
 	}
 }
 
-// undeliverable gives up a message that cannot be read: its record is damaged, and the client sees a gap
-// in the delivery tags. A basic.get is answered as if the queue were empty.
+// undeliverable takes back a message that cannot be read: the client sees a gap in the delivery tags. One whose record
+// is damaged is given up, one that the disk did not give stays in its queue. A basic.get is answered as if the queue
+// were empty.
 func (w *writer) undeliverable(d *queue.Delivery, err error) {
-	w.conn.logger.Error("message cannot be read from the log and is given up; see 'millrace log verify'",
-		"lsn", d.LSN, "error", err)
-	w.conn.client.Unreadable(d)
+	if w.conn.client.Unreadable(d, !errors.Is(err, wal.ErrUnreadable)) {
+		if w.kept++; w.kept == 1 {
+			w.conn.logger.Error("message cannot be read from the disk; it stays in its queue and is tried again in half a minute",
+				"lsn", d.LSN, "error", err)
+		}
+	} else {
+		w.conn.logger.Error("message cannot be read from the log and is given up; see 'millrace log verify'",
+			"lsn", d.LSN, "error", err)
+	}
 	if d.Consumer == nil {
 		w.buf = amqp.AppendMethod(w.buf, d.Channel.Number, &amqp.BasicGetEmpty{})
 	}
+}
+
+// reportKept tells of how many messages of an outbox more than the first the disk did not give: they may be thousands.
+func (w *writer) reportKept() {
+	if w.kept > 1 {
+		w.conn.logger.Error("more messages cannot be read from the disk", "messages", w.kept-1)
+	}
+	w.kept = 0
 }
 
 // write sends what is gathered. After a failure it only keeps the accounts: the reader finds out about
@@ -207,7 +232,7 @@ func (w *writer) write() {
 		w.failed = w.send()
 		if w.failed != nil {
 			if errors.Is(w.failed, syscall.EFAULT) {
-				w.giveUpUnreadable()
+				w.takeBackUnreadable()
 			}
 			w.conn.net.Close() // wakes the reader
 			close(w.conn.broken)
@@ -223,9 +248,9 @@ func (w *writer) write() {
 	}
 }
 
-// giveUpUnreadable gives up the messages of a failed write whose bodies could not be brought in from the disk. The
+// takeBackUnreadable takes back the messages of a failed write whose bodies could not be brought in from the disk. The
 // frame that a body is in was begun, so the connection is lost; but the next one must not be lost to the same.
-func (w *writer) giveUpUnreadable() {
+func (w *writer) takeBackUnreadable() {
 	for i := 0; i < len(w.splices); i++ {
 		d := w.splices[i].of
 		if d == nil || i > 0 && w.splices[i-1].of == d {
