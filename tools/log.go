@@ -14,11 +14,17 @@ import (
 
 const logUsage = `Look into a data folder's log.
 
-Usage: millrace log verify [--data DIR]
+Usage: millrace log ls [--data DIR] [--json]
+       millrace log verify [--data DIR]
 
+  ls       list the files of the log, oldest first: what they hold, since when, and how well it is compressed
   verify   check every checksum and footer, and name each fault with its place
 
+Both may be used beside a running broker and change nothing.
+
 Examples:
+  millrace log ls --data /var/lib/millrace
+  millrace log ls --data /var/lib/millrace --json | jq 'select(.generation == "old") | .ratio'
   millrace log verify --data /var/lib/millrace
 `
 
@@ -28,17 +34,24 @@ func Log(_ context.Context, args []string, _ io.Reader, out, errOut io.Writer) i
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
 	data := flags.String("data", "millrace-data", "data folder")
+	asJSON := flags.Bool("json", false, "one JSON object a line")
 	err := flags.Parse(args)
+	what := flags.Arg(0)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		fmt.Fprint(out, logUsage)
 		return 0
-	case err == nil && (flags.NArg() != 1 || flags.Arg(0) != "verify"):
-		err = errors.New("say what to do: verify")
+	case err == nil && (flags.NArg() != 1 || what != "verify" && what != "ls"):
+		err = errors.New("say what to do: ls or verify")
+	case err == nil && what == "verify" && *asJSON:
+		err = errors.New("--json goes with ls")
 	}
 	if err != nil {
 		fmt.Fprintf(errOut, "millrace log: %s; see 'millrace log --help'\n", err)
 		return 2
+	}
+	if what == "ls" {
+		return list(*data, *asJSON, out, errOut)
 	}
 	return verify(*data, out, errOut)
 }

@@ -1,6 +1,7 @@
 package tools_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -8,14 +9,16 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/tools"
 	"github.com/millrace-mq/millrace/wal"
 )
 
-// What relocation has compressed says how well: what its records take, what the file takes, and the ratio.
-func TestVerifyShowsHowWellOldFilesAreCompressed(t *testing.T) {
+// relocatedLog is a data folder whose first two segments have become an old-generation file.
+func relocatedLog(t *testing.T) string {
+	t.Helper()
 	data := t.TempDir()
 	l, err := wal.Open(wal.Config{Dir: filepath.Join(data, "log"), SegmentSize: 64 << 10})
 	if err == nil {
@@ -47,7 +50,12 @@ func TestVerifyShowsHowWellOldFilesAreCompressed(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return data
+}
 
+// What relocation has compressed says how well: what its records take, what the file takes, and the ratio.
+func TestVerifyShowsHowWellOldFilesAreCompressed(t *testing.T) {
+	data := relocatedLog(t)
 	var out, errOut strings.Builder
 	if code := tools.Log(t.Context(), []string{"verify", "--data", data}, nil, &out, &errOut); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errOut.String())
@@ -61,5 +69,69 @@ func TestVerifyShowsHowWellOldFilesAreCompressed(t *testing.T) {
 	stored, _ := strconv.Atoi(found[4])
 	if ratio, _ := strconv.Atoi(found[5]); ratio < 2 || ratio != raw/stored {
 		t.Errorf("%d bytes stored in %d are said to be %d : 1", raw, stored, ratio)
+	}
+}
+
+func TestListShowsFilesAndTheirRatio(t *testing.T) {
+	data := relocatedLog(t)
+	var out, errOut strings.Builder
+	if code := tools.Log(t.Context(), []string{"ls", "--data", data}, nil, &out, &errOut); code != 0 || errOut.Len() > 0 {
+		t.Fatalf("exit code %d: %s", code, errOut.String())
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 4 || len(strings.Fields(lines[1])) != 9 || !strings.HasPrefix(strings.TrimSpace(lines[1]), "old ") ||
+		!strings.HasPrefix(strings.TrimSpace(lines[2]), "sealed ") || !strings.HasPrefix(strings.TrimSpace(lines[3]), "2 files") {
+		t.Fatalf("said\n%s", out.String())
+	}
+
+	out.Reset()
+	if code := tools.Log(t.Context(), []string{"ls", "--json", "--data", data}, nil, &out, &errOut); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errOut.String())
+	}
+	type line struct {
+		Generation           string
+		First, Last, Records int64
+		Bytes                int64
+		Raw                  int64 `json:"raw_bytes"`
+		Ratio                float64
+		From, To             time.Time
+	}
+	var files []line
+	for text := range strings.Lines(out.String()) {
+		var f line
+		if err := json.Unmarshal([]byte(text), &f); err != nil {
+			t.Fatalf("%s: %s", text, err)
+		}
+		files = append(files, f)
+	}
+	if len(files) != 2 {
+		t.Fatalf("%d files:\n%s", len(files), out.String())
+	}
+	old, newer := files[0], files[1]
+	if old.Generation != "old" || old.First != 1 || old.Records != old.Last || old.Ratio < 2 ||
+		old.Ratio != float64(old.Raw)/float64(old.Bytes) || old.From.IsZero() || old.To.Before(old.From) {
+		t.Errorf("%+v", old)
+	}
+	if newer.Generation != "sealed" || newer.First != old.Last+1 || newer.Records != newer.Last-newer.First+1 || newer.Ratio != 1 {
+		t.Errorf("%+v", newer)
+	}
+}
+
+func TestListNamesWhatIsWrong(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"no folder", []string{"ls", "--data", "/nowhere"}, 1, "no such file"},
+		{"nothing to do", nil, 2, "say what to do"},
+		{"unknown", []string{"lsx"}, 2, "say what to do"},
+		{"json of verify", []string{"verify", "--json"}, 2, "--json goes with ls"},
+	} {
+		var out, errOut strings.Builder
+		if code := tools.Log(t.Context(), c.args, nil, &out, &errOut); code != c.code || !strings.Contains(errOut.String(), c.want) {
+			t.Errorf("%s: exit code %d, said %q", c.name, code, errOut.String())
+		}
 	}
 }

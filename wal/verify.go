@@ -57,26 +57,13 @@ func Verify(dir string) (Report, error) {
 		return Report{}, err
 	}
 	defer decoder.Close()
-	v := verifier{decoder: decoder}
+	v := verifier{decoder: decoder, check: func(c *candidate) { c.checkTables(decoder); c.bringIn() }}
 	candidates, err := v.open(dir)
-	defer func() {
-		for _, c := range candidates {
-			if c.mapping != nil {
-				c.mapping.Release()
-			}
-		}
-	}()
+	defer releaseAll(candidates)
 	if err != nil {
 		return v.report, fmt.Errorf("verify %s: %w", dir, err)
 	}
-	var end logEnd
-	err = guarded(mappingsOf(candidates), func() (err error) {
-		kept := v.generations(candidates)
-		forgetTorn(kept)
-		scanUnsealed(kept)
-		end, err = findEnd(kept)
-		return err
-	})
+	end, err := v.end(candidates)
 	if err != nil {
 		v.fault(dir, 0, 0, err.Error())
 	}
@@ -100,9 +87,30 @@ func Verify(dir string) (Report, error) {
 	return v.report, nil
 }
 
+// end finds the files that count, and where the last of them ends.
+func (v *verifier) end(candidates []*candidate) (end logEnd, err error) {
+	err = guarded(mappingsOf(candidates), func() (err error) {
+		kept := v.generations(candidates)
+		forgetTorn(kept)
+		scanUnsealed(kept)
+		end, err = findEnd(kept)
+		return err
+	})
+	return end, err
+}
+
+func releaseAll(candidates []*candidate) {
+	for _, c := range candidates {
+		if c.mapping != nil {
+			c.mapping.Release()
+		}
+	}
+}
+
 // verifier is the state of one Verify.
 type verifier struct {
 	decoder *segment.OldDecoder
+	check   func(*candidate) // what to do with each file that has been opened, its mapping guarded
 
 	report Report
 	epoch  uint64 // of the segment before
@@ -136,7 +144,7 @@ func (v *verifier) open(dir string) ([]*candidate, error) {
 		path := filepath.Join(dir, entry.Name())
 		c, err := openFile(path, n, anyShard, v.decoder)
 		if err == nil {
-			err = guarded(mappingsOf([]*candidate{c}), func() error { c.checkTables(v.decoder); c.bringIn(); return nil })
+			err = guarded(mappingsOf([]*candidate{c}), func() error { v.check(c); return nil })
 		}
 		switch {
 		case errors.Is(err, os.ErrNotExist):
