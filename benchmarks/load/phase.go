@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
@@ -203,8 +202,7 @@ func (m *Measurement) schedule(r *running) {
 
 // wakeInTurn wakes each producer when a message of its is due, until all is published.
 func wakeInTurn(ctx context.Context, producers []*producer, clock clock) {
-	runtime.LockOSThread() // it sleeps in the kernel
-	defer runtime.UnlockOSThread()
+	defer punctual()()
 	for n := uint64(0); ctx.Err() == nil; n++ {
 		p := producers[n%uint64(len(producers))]
 		message := n / uint64(len(producers))

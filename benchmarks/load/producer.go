@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -106,8 +105,7 @@ func (p *producer) run() error {
 
 func (p *producer) publish() error {
 	if p.pace.interval > 0 && p.wake == nil {
-		runtime.LockOSThread() // it sleeps in the kernel
-		defer runtime.UnlockOSThread()
+		defer punctual()()
 	}
 	sent := uint64(0)
 	stamps := func(i int) stamp { return p.stamp(sent + uint64(i)) }
