@@ -57,11 +57,11 @@ func (c *consumer) frame(f amqp.Frame) error {
 	case amqp.FrameMethod:
 		return c.method(f)
 	case amqp.FrameHeader:
-		header, err := amqp.ParseHeader(f.Payload)
+		size, err := peekBodySize(f.Payload)
 		if err != nil {
 			return err
 		}
-		c.missing, c.head = header.BodySize, c.headRoom[:0]
+		c.missing, c.head = size, c.headRoom[:0]
 		if c.missing == 0 {
 			c.message()
 		}
@@ -83,12 +83,9 @@ func (c *consumer) frame(f amqp.Frame) error {
 func (c *consumer) method(f amqp.Frame) error {
 	switch amqp.PeekMethod(f.Payload) {
 	case amqp.BasicDeliverID:
-		var deliver amqp.BasicDeliver
-		if err := deliver.Decode(f.Payload); err != nil {
-			return err
-		}
-		c.tag = deliver.DeliveryTag
-		return nil
+		tag, err := peekDeliveryTag(f.Payload)
+		c.tag = tag
+		return err
 	case amqp.BasicCancelOkID:
 		if c.unacked > 0 {
 			c.acknowledge()
