@@ -111,11 +111,13 @@ func runSuite(ctx context.Context, args []string, out, errOut io.Writer) (int, e
 	return exitOK, nil
 }
 
-// commandLine words arguments so that a shell reads them again, but for passwords and notes, which stand elsewhere.
+// commandLine words arguments so that a shell reads them again, but for passwords, for notes, which stand elsewhere,
+// and for folders of this machine.
 func commandLine(args []string) string {
 	words := make([]string, 0, len(args))
 	for i := 0; i < len(args); i++ {
-		if args[i] == "--note" {
+		switch args[i] {
+		case "--note", "--data", "--out":
 			i++
 			continue
 		}

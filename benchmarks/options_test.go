@@ -146,7 +146,7 @@ func TestSuiteOptionsAreChecked(t *testing.T) {
 }
 
 func TestCommandLineTellsNoPassword(t *testing.T) {
-	got := commandLine([]string{"compare", "--against", "a b=amqp://u:secret@h,pid=1", "--note", "x", "--rounds", "3"})
+	got := commandLine([]string{"compare", "--against", "a b=amqp://u:secret@h,pid=1", "--note", "x", "--rounds", "3", "--out", "/x"})
 	if want := "compare --against 'a b=amqp://u:…@h,pid=1' --rounds 3"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

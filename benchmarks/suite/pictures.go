@@ -54,9 +54,20 @@ func (r *Report) charts() map[string]picture {
 	return all
 }
 
-func micro(v float64) string { return digits(v) + " µs" }
+// micro words microseconds, milli milliseconds: in the unit above where there are a thousand.
+func micro(v float64) string {
+	if v >= 999.5 {
+		return milli(v / 1000)
+	}
+	return digits(v) + " µs"
+}
 
-func milli(v float64) string { return digits(v) + " ms" }
+func milli(v float64) string {
+	if v >= 999.5 {
+		return digits(v/1000) + " s"
+	}
+	return digits(v) + " ms"
+}
 
 func (r *Report) dots(rows []*Row, lessIsBetter bool, of func(*Row) metric) (dots []chart.Row) {
 	for _, row := range rows {

@@ -175,7 +175,7 @@ func (r *Report) scaled(axis string) section {
 		for broker := range r.Brokers {
 			now := row.median(broker, cost)
 			cells = append(cells, thousands(row.median(broker, row.speed)), thousands(now),
-				factor(now/firstCost(rows, broker)), thousands(row.median(broker, peak)))
+				thousands(now/firstCost(rows, broker)), thousands(row.median(broker, peak)))
 		}
 		t.row(cells...)
 	}

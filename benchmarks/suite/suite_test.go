@@ -39,7 +39,7 @@ func TestRatiosSayHowFarTheFirstIsAhead(t *testing.T) {
 	if got := times([]float64{2, 50, 1}, true); !slices.Equal(got, []float64{25, 0.5}) {
 		t.Errorf("less is better: %v", got)
 	}
-	for v, want := range map[float64]string{25: "25×", 2: "2.0×", 0.55: "0.6×", math.NaN(): "–", math.Inf(1): "–", 9.97: "10×"} {
+	for v, want := range map[float64]string{25: "25×", 2: "2.0×", 0.55: "0.6×", math.NaN(): "–", math.Inf(1): "–", 9.97: "10×", 12_370: "12,370×"} {
 		if got := factor(v); got != want {
 			t.Errorf("%v: %s", v, got)
 		}
@@ -51,6 +51,11 @@ func TestNumbersAreWorded(t *testing.T) {
 		0: "0", 0.123456: "0.123", 1.5: "1.50", 19: "19.0", 73.26: "73.3", 1234567.8: "1,234,568", 999: "999", math.NaN(): "–",
 	} {
 		if got := thousands(v); got != want {
+			t.Errorf("%v: %q, want %q", v, got, want)
+		}
+	}
+	for v, want := range map[float64]string{0.5: "0.5 µs", 999.9: "1 ms", 2030: "2.03 ms", 11_417_000: "11.4 s"} {
+		if got := micro(v); got != want {
 			t.Errorf("%v: %q, want %q", v, got, want)
 		}
 	}
@@ -162,7 +167,7 @@ func TestReportHasMediansAndRatios(t *testing.T) {
 		"| W4 | persistent 1 KiB, confirmed, publish only | 7.00 | – | – |", "| W5 | drain of that backlog | 8.00 | – | – |",
 		"| W11 | 10,000 durable queues declared | 5,000 | – | – |",
 		"| W11 | 10,000 durable queues declared | 2.00 | – | – |",
-		"## By bindings", "| 10 | 1,000 | 3.00 | 1.5× | 100 |",
+		"## By bindings", "| 10 | 1,000 | 3.00 | 1.50 | 100 |",
 		"![rate](rate.svg)", "![by-bindings](by-bindings.svg)",
 		"- slow, paced-1k: no luck", "- fast, backlog-1k, round 1: 3 lost",
 	} {

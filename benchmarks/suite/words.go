@@ -63,7 +63,7 @@ func factor(v float64) string {
 	case math.IsNaN(v) || math.IsInf(v, 0):
 		return "–"
 	case v >= 9.95:
-		return strconv.FormatFloat(v, 'f', 0, 64) + "×"
+		return parted(strconv.FormatFloat(v, 'f', 0, 64)) + "×"
 	}
 	return strconv.FormatFloat(v, 'f', 1, 64) + "×"
 }
