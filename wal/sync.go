@@ -31,6 +31,10 @@ func (l *Log) SyncTo(ctx context.Context, lsn segment.LSN) error {
 	}
 }
 
+// SyncSoon has what is written so far synced as far as the level asks for that, as a durable batch has, and does not
+// wait.
+func (l *Log) SyncSoon() { wake(l.wakeSyncer) }
+
 // askToSync has records up to lsn synced if they are not, and returns what is closed when more is durable or the
 // log has stopped. It is nil when they are durable already, and with the error of a log that stopped.
 func (l *Log) askToSync(lsn segment.LSN) (changed <-chan struct{}, err error) {

@@ -108,6 +108,7 @@ type Broker struct {
 	undertaker  *undertaker
 	retimer     *retimer
 	clock       *clock
+	follower    *follower
 	stop        chan struct{} // closed by Stop
 	stopOnce    sync.Once
 	stopping    atomic.Bool // set by Stop
@@ -173,6 +174,7 @@ func Open(cfg Config) (*Broker, error) {
 	b.undertaker = newUndertaker(b)
 	b.retimer = newRetimer(b)
 	b.clock = newClock(b)
+	b.follower = newFollower(b)
 	b.alarms = newAlarms(cfg)
 	b.watching = make(chan struct{})
 	if err := b.open(); err != nil {
@@ -186,6 +188,7 @@ func Open(cfg Config) (*Broker, error) {
 	go b.undertaker.run(b.stop)
 	go b.retimer.run(b.stop)
 	go b.clock.run(b.stop)
+	go b.follower.run(b.stop)
 	b.alarms.Check() // whoever connects first is served as everybody
 	go b.watchAlarms()
 	return b, nil
@@ -198,7 +201,7 @@ func (b *Broker) open() error {
 	log, err := wal.Open(wal.Config{
 		Dir: filepath.Join(b.cfg.Data, "log"), SegmentSize: b.cfg.SegmentSize, Sync: b.cfg.Sync,
 		Repair: b.cfg.Repair, KeepFree: b.cfg.Alarms.DiskFree, RelocationPace: 32 << 20, Disk: b.cfg.Disk,
-		Catalogue: b.appendCatalogue, OnSynced: b.confirms.synced, OnFailure: b.logFailed, Logger: b.logger,
+		Catalogue: b.appendCatalogue, OnSynced: b.logSynced, OnFailure: b.logFailed, Logger: b.logger,
 	})
 	if err != nil {
 		return err
@@ -255,6 +258,7 @@ func (b *Broker) Close() error {
 	<-b.undertaker.done
 	<-b.retimer.done
 	<-b.clock.done
+	<-b.follower.done
 	<-b.watching
 	b.workOff()
 	for _, vh := range b.hosts() {
@@ -313,6 +317,12 @@ func (b *Broker) appendCatalogue(batch *segment.Batch) {
 	b.catalogue(func(payload []byte) {
 		batch.Append(segment.KindCatalogue, 0, 0, now, payload)
 	})
+}
+
+// logSynced is called by the log's syncer after the watermark has moved.
+func (b *Broker) logSynced(lsn segment.LSN) {
+	b.confirms.synced(lsn)
+	b.follower.synced()
 }
 
 func (b *Broker) logFailed(err error) {

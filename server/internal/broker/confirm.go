@@ -17,7 +17,7 @@ type confirmer struct {
 	walked []*Client // the list being walked; the syncer's alone
 }
 
-// synced is called by the log's syncer after the watermark has moved.
+// synced says that the watermark has moved. The log's syncer calls it.
 func (f *confirmer) synced(lsn segment.LSN) {
 	f.mu.Lock()
 	f.walked, f.mu.waiters = f.mu.waiters, f.walked[:0]

@@ -82,12 +82,21 @@ func (c *Client) Take(name string, ch *Channel, noAck bool) (found bool, err err
 		}
 		written := vh.broker.journal.nextWrite()
 		vh.state.Lock()
+		vh.state.agenda.SyncedTo(vh.broker.log.Synced())
 		found, err := q.Take(ch.Channel, noAck, time.Now().UnixMilli())
 		vh.unlockState()
 		vh.topology.RUnlock()
 		if errors.Is(err, queue.ErrSingleActive) { // SAC-04
 			return false, amqp.Errorf(amqp.ResourceLocked, method, "cannot obtain access to locked queue '%s' in vhost '%s'. "+
 				"basic.get operations are not supported by quorum queues with single active consumer", name, vh.Name)
+		}
+		if errors.Is(err, queue.ErrNotSynced) {
+			// Nothing that is in the queue now is above the log's last record. The wait is one sync at most, so that
+			// Stop need not end it.
+			if err := vh.broker.settleDown(true, vh.broker.log.Last()); err != nil {
+				return false, err
+			}
+			continue
 		}
 		if !errors.Is(err, queue.ErrBehindHorizon) {
 			return found, err

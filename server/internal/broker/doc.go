@@ -30,9 +30,9 @@
 //
 // # Goroutines
 //
-// Callers are the connections' readers (one each) and writers. The broker itself runs seven, which end in Close:
+// Callers are the connections' readers (one each) and writers. The broker itself runs eight, which end in Close:
 // the journal writer, which puts settled entries and horizons into the log; the checkpointer; the relocator, which
 // takes what is needed out of files of the log of which little is; the undertaker, who carries dead messages; the
-// clock; the retimer, which tells queues whose TTL has changed when their messages came; the watch for alarms, which
-// also tries again what a full disk has put off.
+// clock; the follower, which hands out what has waited for a sync; the retimer, which tells queues whose TTL has
+// changed when their messages came; the watch for alarms, which also tries again what a full disk has put off.
 package broker

@@ -115,14 +115,15 @@ func (r *powerRun) run(cuts int) {
 	setup.queue(broker.QueueDeclaration{Name: "dying", Durable: true, Arguments: amqp.Table{
 		"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "letters",
 	}})
+	setup.queue(broker.QueueDeclaration{Name: "synced", Durable: true, Arguments: amqp.Table{"x-deliver-after-sync": true}})
 	setup.durable("a")
 	setup.durable("b")
-	plain, dying, letters, chain := r.f.client(), r.f.client(), r.f.client(), r.f.client()
+	plain, dying, letters, chain, keeper := r.f.client(), r.f.client(), r.f.client(), r.f.client(), r.f.client()
 	publisher := r.f.client()
 	publisher.sendConfirmed("plain", "the first") // so that the declarations are safe
 	r.mu.told.published["the first"] = true
 	r.mu.told.sequence = []string{"the first"}
-	r.sinks = map[string]*sink{"": publisher.sink, "plain": plain.sink, "dying": dying.sink, "letters": letters.sink}
+	r.sinks = map[string]*sink{"": publisher.sink, "plain": plain.sink, "dying": dying.sink, "letters": letters.sink, "synced": keeper.sink}
 
 	r.cuts = make(chan remains)
 	left, seed := cuts, r.chance.Uint64() // the chance belongs to the machine's lock from here on
@@ -145,6 +146,7 @@ func (r *powerRun) run(cuts int) {
 	clients.Go(func() { r.consume(dying, "dying", 1, amqp.BasicRejectID, queue.Rejected) })
 	clients.Go(func() { r.consume(letters, "letters", 10, amqp.BasicAckID, queue.Acked) })
 	clients.Go(func() { r.commit(chain) })
+	keeper.consume("synced", queue.Consumer{Tag: "c"}) // and settles nothing
 	for c := range r.cuts {
 		if !r.t.Failed() {
 			r.check(c)
@@ -201,6 +203,9 @@ func (r *powerRun) publish(c *client, chance *rand.Rand) {
 		sent := uint64(0)
 		for range 1 + chance.IntN(20) {
 			to := []string{"plain", "dying"}[chance.IntN(2)]
+			if chance.IntN(20) == 0 {
+				to = "synced"
+			}
 			body := fmt.Sprintf("%s %d %s", to, n, strings.Repeat("x", chance.IntN(1500)))
 			r.mu.Lock()
 			r.mu.told.published[body] = true
@@ -308,7 +313,7 @@ func (r *powerRun) check(c remains) {
 		r.sum.rebuilt++
 	}
 	client, found := f.client(), map[string]map[string]int{}
-	for _, name := range []string{"plain", "dying", "letters", "a", "b"} {
+	for _, name := range []string{"plain", "dying", "letters", "synced", "a", "b"} {
 		found[name] = r.take(client, name, &c.told)
 	}
 	r.judge(found, &c.told)
@@ -343,10 +348,11 @@ func (s *powerSum) countOld(t testing.TB, log string) {
 	}
 }
 
-// take empties a queue and counts its bodies. What was delivered from it before must say so.
+// take empties a queue and counts its bodies. What was delivered from it before must say so, and be there if the
+// queue delivers what is synced and nobody settles.
 func (r *powerRun) take(c *client, name string, known *told) map[string]int {
 	r.t.Helper()
-	counts := map[string]int{}
+	counts, seen := map[string]int{}, 0
 	for {
 		found, err := c.Take(name, c.ch, false)
 		if err != nil {
@@ -354,6 +360,10 @@ func (r *powerRun) take(c *client, name string, known *told) map[string]int {
 			return counts
 		}
 		if !found {
+			if gone := len(known.delivered[name]) - seen; name == "synced" && gone > 0 {
+				r.sum.lost += gone
+				r.t.Errorf("%d of the messages that a consumer of synced ones has seen are lost", gone)
+			}
 			return counts
 		}
 		c.sink.await(c.f, "a delivery", func() bool { return len(c.sink.mu.deliveries) > 0 })
@@ -363,6 +373,7 @@ func (r *powerRun) take(c *client, name string, known *told) map[string]int {
 			c.view.Release()
 			if known.delivered[name][d.LSN] {
 				r.sum.delivered++
+				seen++
 				if !d.Redelivered {
 					r.t.Errorf("record %d of %q was delivered before and is not marked", d.LSN, name)
 				}
@@ -375,7 +386,7 @@ func (r *powerRun) take(c *client, name string, known *told) map[string]int {
 func (r *powerRun) judge(found map[string]map[string]int, known *told) {
 	r.t.Helper()
 	times := map[string]int{}
-	for _, name := range []string{"plain", "dying", "letters"} {
+	for _, name := range []string{"plain", "dying", "letters", "synced"} {
 		for body, n := range found[name] {
 			times[body] += n
 		}

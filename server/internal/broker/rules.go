@@ -95,6 +95,7 @@ func rules(s *policy.Settings) queue.Rules {
 	r.DeadLetterExchange = s.DeadLetterExchange.Value
 	r.DeadLetterKey, r.DeadLetterKeySet = s.DeadLetterRoutingKey.Value, s.DeadLetterRoutingKey.OK
 	r.SingleActive = s.SingleActiveConsumer
+	r.AfterSync = s.DeliverAfterSync
 	r.MaxPriority = s.MaxPriority
 	r.Patience = s.ConsumerTimeout.Value.Milliseconds()
 	if s.Type == policy.Quorum {

@@ -37,6 +37,8 @@ type VHost struct {
 
 	retimed atomic.Uint64 // counts queues that got all their deadlines: the catalogue tells of those that did not
 
+	awaitsSync atomic.Bool // queues may wait for the log's watermark: set under the state lock, for the follower
+
 	clients struct {
 		sync.Mutex
 		open map[*Client]struct{}
@@ -45,10 +47,11 @@ type VHost struct {
 	// Guards the contents of the queues, and every queue.Channel and queue.Consumer of this host.
 	state struct {
 		sync.Mutex
-		byID    map[segment.QueueID]*queue.Queue
-		agenda  *queue.Agenda
-		touched []*Client           // have deliveries to pass on
-		replies map[string]*Channel // consumers of the pseudo queue for answers, by the name that stands for them
+		byID      map[segment.QueueID]*queue.Queue
+		agenda    *queue.Agenda
+		touched   []*Client           // have deliveries to pass on
+		askedSync segment.LSN         // a sync of the log up to here has been asked for
+		replies   map[string]*Channel // consumers of the pseudo queue for answers, by the name that stands for them
 	}
 }
 
@@ -100,6 +103,9 @@ func (vh *VHost) unlockStateAt(now int64) {
 		// connection gives back must not go to another that will be closed next, for an acknowledgement of it
 		// may be on its way.
 		s.agenda.Dispatch(now)
+		if s.agenda.AwaitsSync() > 0 {
+			vh.followLocked(now)
+		}
 	}
 	for _, c := range s.touched {
 		c.passOn()

@@ -54,6 +54,7 @@ var arguments = []argument{
 	{"x-queue-version", onClassic, queueVersion},
 	{"x-queue-master-locator", onClassic, oneOf(constant("invalid_queue_locator_arg"), "client-local", "min-masters", "random")},
 	{"x-single-active-consumer", onClassic | onQuorum, boolean(func(s *Settings, v bool) { s.SingleActiveConsumer = v })},
+	{"x-deliver-after-sync", onClassic | onQuorum, boolean(setDeliverAfterSync)}, // ours
 	{argType, everywhere, ignored},
 	{"x-quorum-initial-group-size", onQuorum, integer(1, forget)},
 	{"x-quorum-target-group-size", onQuorum, integer(0, forget)},
@@ -93,5 +94,6 @@ func deadLetterStrategy(s *Settings) *Optional[DeadLetterStrategy] { return &s.D
 func setMaxLength(s *Settings, n int64)       { s.MaxLength = n }
 func setMaxLengthBytes(s *Settings, n int64)  { s.MaxLengthBytes = n }
 func setMaxPriority(s *Settings, n int64)     { s.MaxPriority = uint8(n) }
+func setDeliverAfterSync(s *Settings, v bool) { s.DeliverAfterSync = v }
 func setMaxSegmentBytes(s *Settings, n int64) { s.MaxSegmentBytes = some(n) }
 func setFilterBytes(s *Settings, n int64)     { s.FilterBytes = some(n) }

@@ -40,6 +40,7 @@ func merge(arguments, granted Settings) Settings {
 	m.DelayedRetry = either(arguments.DelayedRetry, granted.DelayedRetry)
 	m.DelayedRetryMin = least(arguments.DelayedRetryMin, granted.DelayedRetryMin)
 	m.DelayedRetryMax = least(arguments.DelayedRetryMax, granted.DelayedRetryMax)
+	m.DeliverAfterSync = arguments.DeliverAfterSync || granted.DeliverAfterSync // nobody can take it away
 	m.MaxAge = least(arguments.MaxAge, granted.MaxAge)
 	m.MaxSegmentBytes = least(arguments.MaxSegmentBytes, granted.MaxSegmentBytes)
 	m.FilterBytes = least(arguments.FilterBytes, granted.FilterBytes)

@@ -102,6 +102,26 @@ func TestSettingsOfAQueueAreMerged(t *testing.T) {
 			},
 		},
 		{
+			"deliveries after the sync: an argument asks for them",
+			amqp.Table{"x-deliver-after-sync": true},
+			amqp.Table{"deliver-after-sync": false},
+			nil,
+			func(s *policy.Settings) { s.DeliverAfterSync = true },
+		},
+		{
+			"deliveries after the sync: an argument does not prevent them",
+			amqp.Table{"x-deliver-after-sync": false},
+			nil,
+			amqp.Table{"deliver-after-sync": true},
+			func(s *policy.Settings) { s.DeliverAfterSync = true },
+		},
+		{
+			"deliveries after the sync: the operator's word counts, not the policy's", nil,
+			amqp.Table{"deliver-after-sync": true},
+			amqp.Table{"deliver-after-sync": false},
+			func(*policy.Settings) {},
+		},
+		{
 			"overflow of a classic queue: the argument wins",
 			amqp.Table{"x-overflow": "drop-head"},
 			amqp.Table{"overflow": "reject-publish"},

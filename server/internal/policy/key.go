@@ -37,6 +37,8 @@ var keys = map[string]key{
 	keyDeliveryLimit:   {onQuorum, true, "delivery limit", integer(NoLimit, setDeliveryLimit)},
 	keyConsumerTimeout: {onClassic | onQuorum, true, "consumer timeout", duration(0, consumerTimeout)},
 
+	"deliver-after-sync": {onClassic | onQuorum, true, "deliver-after-sync value", boolean(setDeliverAfterSync)}, // ours
+
 	"dead-letter-exchange":    {onClassic | onQuorum, false, "dead letter exchange name", name(deadLetterExchange)},
 	"dead-letter-routing-key": {onClassic | onQuorum, false, "dead letter routing key", name(deadLetterRoutingKey)},
 	"dead-letter-strategy":    {onQuorum, false, "dead letter strategy", choice("strategy", deadLetterStrategy, AtMostOnce, AtLeastOnce)},

@@ -46,6 +46,7 @@ func TestPoliciesAreRefusedInRabbitMQsWords(t *testing.T) {
 		{"alternate-exchange", define("alternate-exchange", []any{"a", int64(1)}), []string{`[<<"a">>,1] is not a valid alternate exchange name`}},
 		{"delayed-message", define("delayed-message", "yes"), []string{`<<"yes">> is not a valid delayed message value`}},
 		{"consumer-timeout", define("consumer-timeout", int64(-1)), []string{"-1 is not a valid consumer timeout"}},
+		{"deliver after sync", define("deliver-after-sync", "x"), []string{`<<"x">> is not a valid deliver-after-sync value`}},
 		{"queue-mode", define("queue-mode", "x"), []string{`<<"x">> is not a valid queue-mode value`}},
 		{"queue-version", define("queue-version", int64(3)), []string{"3 is not a valid queue-version value"}},
 		{"max-age", define("max-age", "x"), []string{`<<"x">> is not a valid max age`}},
@@ -87,7 +88,7 @@ func TestPoliciesAreRefusedInRabbitMQsWords(t *testing.T) {
 	}
 }
 
-// Every key of RabbitMQ 3 and 4 with a value that is welcome.
+// Every key of RabbitMQ 3 and 4, and our own, with a value that is welcome.
 func TestEveryPolicyKeyIsAccepted(t *testing.T) {
 	user := amqp.Table{
 		"message-ttl": int64(1 << 62), "expires": int64(1), "max-length": int64(0), "max-length-bytes": int64(0),
@@ -99,14 +100,14 @@ func TestEveryPolicyKeyIsAccepted(t *testing.T) {
 		"initial-cluster-size": int64(1), "target-group-size": int64(1), "delayed-retry-type": "all", "delayed-retry-min": int64(1),
 		"delayed-retry-max": int64(1), "federation-upstream-set": "all", "ha-mode": "exactly", "ha-params": int64(2),
 		"ha-sync-mode": "automatic", "ha-sync-batch-size": int64(1), "ha-promote-on-failure": "always",
-		"ha-promote-on-shutdown": "always", "delayed-message": true,
+		"ha-promote-on-shutdown": "always", "delayed-message": true, "deliver-after-sync": true,
 	}
 	if err := (policy.Policy{Definition: user}).Validate(); err != nil {
 		t.Error(err)
 	}
 	for _, key := range []string{
 		"message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit", "consumer-timeout",
-		"consumer-disconnected-timeout", "ha-mode",
+		"consumer-disconnected-timeout", "ha-mode", "deliver-after-sync",
 	} {
 		if err := (policy.Policy{Definition: amqp.Table{key: user[key]}, Operator: true}).Validate(); err != nil {
 			t.Error(err)

@@ -77,6 +77,8 @@ func TestArgumentsAreRefusedForRabbitMQsReasons(t *testing.T) {
 		{c, "x-max-priority", "10", `"expected integer, got longstr"`},
 		{c, "x-single-active-consumer", "true", `{unacceptable_type,longstr}`},
 		{q, "x-single-active-consumer", int64(1), `{unacceptable_type,long}`},
+		{c, "x-deliver-after-sync", "true", `{unacceptable_type,longstr}`},
+		{q, "x-deliver-after-sync", int64(1), `{unacceptable_type,long}`},
 		{c, "x-queue-mode", "foo", `"unsupported queue mode 'foo'"`},
 		{c, "x-queue-mode", int64(1), `{unacceptable_type,long}`},
 		{c, "x-queue-version", int64(3), `"unsupported queue version '3'"`},
@@ -287,8 +289,8 @@ func TestArgumentsBecomeSettings(t *testing.T) {
 		}},
 		{"ignored ones", amqp.Table{
 			"x-queue-mode": "lazy", "x-queue-master-locator": "random", "x-queue-leader-locator": "balanced",
-			"x-single-active-consumer": true,
-		}, func(s *policy.Settings) { s.SingleActiveConsumer = true }},
+			"x-single-active-consumer": true, "x-deliver-after-sync": true,
+		}, func(s *policy.Settings) { s.SingleActiveConsumer, s.DeliverAfterSync = true, true }},
 		{"quorum's", amqp.Table{
 			"x-queue-type": "quorum", "x-delivery-limit": int64(-7), "x-dead-letter-strategy": "at-least-once",
 			"x-delayed-retry-type": "failed", "x-delayed-retry-min": int64(10), "x-delayed-retry-max": int64(1 << 62),

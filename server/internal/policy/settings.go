@@ -150,6 +150,8 @@ type Settings struct {
 	// MaxPriority is the highest priority of a classic queue, 0 if it has no priorities.
 	MaxPriority          uint8
 	SingleActiveConsumer bool
+	// DeliverAfterSync: a message is delivered only when the log is synced up to it. RabbitMQ has no such thing.
+	DeliverAfterSync bool
 	// DeliveryLimit is how many deliveries may fail (QQ-03), or NoLimit. It is OK when somebody asked for it.
 	DeliveryLimit Optional[int64]
 	// ConsumerTimeout is how long a consumer may take to acknowledge; 0 is for ever.

@@ -13,6 +13,7 @@ type Agenda struct {
 	deaths   []Death
 	untimed  []*Queue // see retime.go
 	timers   timers
+	syncing  syncing // see synced.go
 
 	patience int64 // the least that there was, in ms; 0 is none
 	look     int64 // when to look for what is overdue, in ms; 0 is never

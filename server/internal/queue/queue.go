@@ -76,7 +76,7 @@ type Queue struct {
 	retries  retries // wait before they are ready again
 	returned []retry // will wait from the next dispatch on, for as long as at says
 
-	scheduled, journaled bool // on the agenda's lists
+	scheduled, journaled, unsynced bool // on the agenda's lists
 }
 
 // New makes a queue over its entries, those without a priority of their own; AddLevel may follow. Queues that
@@ -256,12 +256,12 @@ func (q *Queue) deliver(now int64) {
 	q.agenda.setTimer(q)
 }
 
-// handOut reports whether it waits for the horizon to rise: a consumer may then be able to take more.
+// handOut reports whether it waits for the horizon to rise, or for a sync: a consumer may then be able to take more.
 func (q *Queue) handOut(now int64) (waits bool) {
 	for q.consumers > 0 {
 		l, err := q.front() // before a consumer's turn is taken
 		if l == nil {
-			return err == ErrBehindHorizon
+			return q.holdsBack(err)
 		}
 		c := q.pick()
 		if c == nil {
@@ -270,7 +270,7 @@ func (q *Queue) handOut(now int64) (waits bool) {
 		}
 		l, e, err := q.next(l, now)
 		if l == nil {
-			return err == ErrBehindHorizon
+			return q.holdsBack(err)
 		}
 		tag := q.hand(c.Channel, c, l, &e, c.NoAck, now)
 		c.Channel.outlet.Deliver(delivery(c.Channel, c, tag, &e))
@@ -302,6 +302,9 @@ func (q *Queue) next(l *lane, now int64) (*lane, index.Entry, error) {
 
 // front returns the lane of the next message, nil if there is none, or none that may be handed out yet.
 func (q *Queue) front() (*lane, error) {
+	if q.rules.AfterSync {
+		return q.frontSynced()
+	}
 	l := q.lanes.first()
 	if l != nil && !q.admits(l) {
 		return nil, ErrBehindHorizon

@@ -30,6 +30,8 @@ type Rules struct {
 	CountsReturns bool
 	// SingleActive: one consumer at a time gets all messages (SAC-01).
 	SingleActive bool
+	// AfterSync: a message is handed out only when the log is synced up to it.
+	AfterSync bool
 	// Patience is how long a delivery may be unsettled, in milliseconds; 0 is for ever (CONS-12).
 	Patience int64
 	// RetryFailed and RetryReturned: messages that come back after a failure, or else, wait before they are

@@ -51,17 +51,23 @@ type ruledModel struct {
 	channels  []*ruledChannel
 	consumers []*ruledConsumer // in the order in which they came
 	active    *ruledConsumer
+	synced    segment.LSN // the log, as far as the queue knows
 }
 
-// next is the message that is to be delivered next.
+// next is the message that is to be delivered next, of those that may be.
 func (m *ruledModel) next() *ruledMessage {
 	var best *ruledMessage
 	for _, message := range m.messages {
-		if message.holder == nil && (best == nil || message.priority > best.priority) {
+		if m.visible(message) && (best == nil || message.priority > best.priority) {
 			best = message
 		}
 	}
 	return best
+}
+
+// visible reports whether a message is ready, and synced if it has to be.
+func (m *ruledModel) visible(message *ruledMessage) bool {
+	return message.holder == nil && (!m.rules.AfterSync || message.lsn <= m.synced)
 }
 
 func (m *ruledModel) remove(message *ruledMessage) {
@@ -139,7 +145,7 @@ func (m *ruledModel) catchUp(t *rapid.T) {
 		}
 	}
 	if m.ready() > 0 && slices.ContainsFunc(m.consumers, m.mayTake) {
-		if next := m.next(); next.deadline == 0 || next.deadline > m.now {
+		if next := m.next(); next != nil && (next.deadline == 0 || next.deadline > m.now) {
 			t.Fatalf("%d ready messages are kept from a consumer", m.ready())
 		}
 	}
@@ -200,7 +206,9 @@ func (m *ruledModel) crash(t *rapid.T) {
 	m.ids++
 	d := m.declared
 	d.ID = m.ids
-	q := queue.New(d, m.store.NewQueue(d.ID), &queue.Agenda{})
+	agenda := &queue.Agenda{}
+	agenda.SyncedTo(m.last) // what has been stored
+	q := queue.New(d, m.store.NewQueue(d.ID), agenda)
 	rules := m.rules
 	rules.SingleActive = false // for basic.get
 	q.SetRules(rules, m.now)
@@ -255,6 +263,8 @@ func newRuledModel(t *rapid.T, f *fixture) *ruledModel {
 		r.MaxLength = int64(rapid.IntRange(0, 5).Draw(t, "length limit"))
 		r.DropsLowest = rapid.Bool().Draw(t, "drops lowest")
 	}
+	// Whether a message that is not synced yet counts against a limit depends on who could take it: no limit then.
+	r.AfterSync = r.MaxLength < 0 && rapid.Bool().Draw(t, "after the sync")
 	m.q = queue.New(m.declared, f.store.NewQueue(f.ids), m.agenda)
 	m.q.SetRules(m.rules, m.now)
 	for number := range 3 {
@@ -324,6 +334,12 @@ func (m *ruledModel) get(t *rapid.T) {
 	if errors.Is(err, queue.ErrBehindHorizon) {
 		m.settleDown()
 		found, err = m.fixture.get(m.q, ch.real, noAck)
+	}
+	if m.ready() > 0 && m.next() == nil {
+		if !errors.Is(err, queue.ErrNotSynced) || m.agenda.AwaitsSync() <= m.synced {
+			t.Fatalf("get of what is not synced: %v, %v, and %d is waited for", found, err, m.agenda.AwaitsSync())
+		}
+		return
 	}
 	if err != nil || found != (m.ready() > 0) {
 		t.Fatalf("get: %v, %v; %d are ready", found, err, m.ready())
@@ -399,6 +415,19 @@ func TestRulesAgainstAModel(t *testing.T) {
 					t.Fatalf("purged %d, want %d", got, want)
 				}
 				m.messages = slices.DeleteFunc(m.messages, func(message *ruledMessage) bool { return message.holder == nil })
+				m.catchUp(t)
+			},
+			"sync": func(t *rapid.T) {
+				m.synced = max(m.synced, m.last-min(m.last, segment.LSN(rapid.IntRange(0, 3).Draw(t, "behind"))))
+				m.agenda.SyncedTo(m.synced)
+				m.catchUp(t)
+			},
+			"switch": func(t *rapid.T) {
+				if m.rules.MaxLength >= 0 {
+					return
+				}
+				m.rules.AfterSync = !m.rules.AfterSync
+				m.q.SetRules(m.rules, m.now)
 				m.catchUp(t)
 			},
 			"time": func(t *rapid.T) {
