@@ -16,7 +16,7 @@ func List(dir string) ([]SegmentInfo, []Fault, error) {
 		return nil, nil, err
 	}
 	defer decoder.Close()
-	v := verifier{decoder: decoder, check: func(*candidate) {}}
+	v := verifier{decoder: decoder}
 	candidates, err := v.open(dir)
 	defer releaseAll(candidates)
 	if err != nil {

@@ -57,7 +57,7 @@ func Verify(dir string) (Report, error) {
 		return Report{}, err
 	}
 	defer decoder.Close()
-	v := verifier{decoder: decoder, check: func(c *candidate) { c.checkTables(decoder); c.bringIn() }}
+	v := verifier{decoder: decoder, whole: true}
 	candidates, err := v.open(dir)
 	defer releaseAll(candidates)
 	if err != nil {
@@ -110,7 +110,7 @@ func releaseAll(candidates []*candidate) {
 // verifier is the state of one Verify.
 type verifier struct {
 	decoder *segment.OldDecoder
-	check   func(*candidate) // what to do with each file that has been opened, its mapping guarded
+	whole   bool // all of each file is read, not only what tells its place
 
 	report Report
 	epoch  uint64 // of the segment before
@@ -144,7 +144,7 @@ func (v *verifier) open(dir string) ([]*candidate, error) {
 		path := filepath.Join(dir, entry.Name())
 		c, err := openFile(path, n, anyShard, v.decoder)
 		if err == nil {
-			err = guarded(mappingsOf([]*candidate{c}), func() error { v.check(c); return nil })
+			err = guarded(mappingsOf([]*candidate{c}), func() error { v.prepare(c); return nil })
 		}
 		switch {
 		case errors.Is(err, os.ErrNotExist):
@@ -164,6 +164,14 @@ func (v *verifier) open(dir string) ([]*candidate, error) {
 	}
 	slices.SortFunc(candidates, func(a, b *candidate) int { return cmp.Compare(a.base, b.base) })
 	return candidates, nil
+}
+
+// prepare reads what is read of a file before it is known where the log ends.
+func (v *verifier) prepare(c *candidate) {
+	if v.whole {
+		c.checkTables(v.decoder)
+		c.bringIn()
+	}
 }
 
 // bringIn reads a byte of each page of a file that is read before it is known where the log ends. A page that cannot
