@@ -80,7 +80,7 @@ func TestListShowsFilesAndTheirRatio(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 4 || len(strings.Fields(lines[1])) != 9 || !strings.HasPrefix(strings.TrimSpace(lines[1]), "old ") ||
-		!strings.HasPrefix(strings.TrimSpace(lines[2]), "sealed ") || !strings.HasPrefix(strings.TrimSpace(lines[3]), "2 files") {
+		!strings.HasPrefix(strings.TrimSpace(lines[2]), "sealed ") || !strings.HasPrefix(strings.TrimSpace(lines[3]), "files: 2") {
 		t.Fatalf("said\n%s", out.String())
 	}
 

@@ -81,6 +81,6 @@ func table(files []wal.SegmentInfo, out io.Writer) {
 		total.Bytes += f.Bytes
 		total.Raw += f.Raw
 	}
-	fmt.Fprintf(w, "%d files\t\t\t%d\t%d\t%d\t\t\t\t\n", len(files), total.Records, total.Bytes, total.Raw)
+	fmt.Fprintf(w, "files: %d\t\t\t%d\t%d\t%d\t\t\t\t\n", len(files), total.Records, total.Bytes, total.Raw)
 	w.Flush()
 }

@@ -219,6 +219,7 @@ func TestAcksBeforeACloseCount(t *testing.T) { // ERR-05
 	for range 2 {
 		watcher.publish(1, "", "q", "m")
 	}
+	watcher.expectReady(1, "q", 2, 0) // they are there before another connection asks
 	p := s.connect(t)
 	p.get(1, "q")
 	p.get(1, "q")
