@@ -68,8 +68,9 @@ func verify(data string, out, errOut io.Writer) int {
 	}
 	for _, info := range report.Segments {
 		if info.Old {
+			f := describe(info)
 			fmt.Fprintf(out, "%s: old generation, %d of records %d to %d, %d bytes stored in %d, %.1f : 1\n",
-				info.Path, info.Records, info.Base, info.Last, info.Bytes, info.Size, float64(info.Bytes)/float64(info.Size))
+				info.Path, f.Records, f.First, f.Last, f.Raw, f.Bytes, f.Ratio)
 		}
 	}
 	for _, path := range report.Superseded {

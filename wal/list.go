@@ -2,7 +2,6 @@ package wal
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 )
@@ -32,12 +31,9 @@ func List(dir string) ([]SegmentInfo, []Fault, error) {
 		case c.old != nil:
 			files = append(files, c.oldInfo())
 		case c.footer != nil:
-			files = append(files, SegmentInfo{
-				Path: c.path, Base: c.base, Last: c.footer.Last, Epoch: c.header.Epoch, Size: c.size, End: c.footer.End,
-				MinTime: time.UnixMilli(c.footer.MinTime), MaxTime: time.UnixMilli(c.footer.MaxTime), Sealed: true,
-			})
+			files = append(files, c.info(c.footer.Summary))
 		default:
-			files = append(files, c.info(c.scan))
+			files = append(files, c.info(c.scan.Summary))
 		}
 	}
 	return files, v.report.Faults, nil

@@ -215,12 +215,7 @@ func TestDiskThatFailsToGiveASegmentStopsTheLog(t *testing.T) {
 		t.Errorf("declaration: %v", err)
 	}
 	c.close()
-	if err := f.broker.Close(); !errors.Is(err, unix.EIO) {
-		t.Errorf("close: %v", err)
-	}
-	f.broker = nil
-	broken.Store(false)
-	f.start()
+	f.mended(&broken)
 	want(t, "ready after a restart", f.client().ready(q), stored)
 }
 
@@ -248,12 +243,7 @@ func TestCheckpointOfAStoppedLogKnowsNoMoreThanTheLog(t *testing.T) {
 		t.Errorf("checkpoint: %v", err)
 	}
 	c.close()
-	if err := f.broker.Close(); !errors.Is(err, unix.EIO) {
-		t.Errorf("close: %v", err)
-	}
-	f.broker = nil
-	broken.Store(false)
-	f.start()
+	f.mended(&broken)
 	want(t, "after the restart", f.client().drain("q"), "a+ b+")
 }
 
@@ -323,4 +313,15 @@ func TestIndexFoundDamagedWhileRunningIsMadeAnewAtTheNextStart(t *testing.T) {
 	if f.broker.Recovery().Rebuilt {
 		t.Error("made anew twice")
 	}
+}
+
+// mended starts a broker anew whose disk has failed.
+func (f *fixture) mended(broken *atomic.Bool) {
+	f.Helper()
+	if err := f.broker.Close(); !errors.Is(err, unix.EIO) {
+		f.Errorf("close: %v", err)
+	}
+	f.broker = nil
+	broken.Store(false)
+	f.start()
 }
