@@ -27,8 +27,11 @@ func told(e router.Explanation[string]) string {
 			set  bool
 			text string
 		}{
-			{s.Chance, ", by chance"}, {s.Held, ", held"}, {s.Remembered, ", remembered"},
-			{s.Alternate != "", ", else " + s.Alternate}, {s.Missing, ", which is missing"},
+			{s.Chance, ", by chance"},
+			{s.Held, ", held"},
+			{s.Remembered, ", remembered"},
+			{s.Alternate != "", ", else " + s.Alternate},
+			{s.Missing, ", which is missing"},
 		} {
 			if flag.set {
 				text.WriteString(flag.text)
