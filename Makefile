@@ -27,6 +27,10 @@ build: ## build ./bin/millrace
 run: build ## build and start the broker on ./millrace-data; ARGS are more flags of millrace serve
 	@exec ./bin/millrace serve --data ./millrace-data $(ARGS)
 
+.PHONY: man
+man: build ## write the manual pages to ./bin/man
+	./bin/millrace man --dir bin/man
+
 .PHONY: test
 test: ## all tests, with the race detector
 	go test $(TESTFLAGS) ./...

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +12,13 @@ import (
 
 	"github.com/millrace-mq/millrace/benchmarks/load"
 	"github.com/millrace-mq/millrace/server"
+	"github.com/millrace-mq/millrace/tools/command"
 )
+
+// bench runs 'millrace bench'.
+func bench(ctx context.Context, args []string, out, errOut io.Writer) int {
+	return command.Run(ctx, command.Root("test", Command()), command.Streams{Out: out, Err: errOut}, append([]string{"bench"}, args...))
+}
 
 // startServer runs a server in this process until the test ends.
 func startServer(t *testing.T) (host string) {
@@ -36,7 +43,7 @@ func startServer(t *testing.T) (host string) {
 func TestBenchReportsJSON(t *testing.T) {
 	var out, errOut bytes.Buffer
 	args := []string{"--url", "amqp://" + startServer(t), "--workload", "confirm-1k", "--messages", "300", "--json"}
-	if code := Run(t.Context(), args, nil, &out, &errOut); code != exitOK {
+	if code := bench(t.Context(), args, &out, &errOut); code != command.ExitOK {
 		t.Fatalf("exit code %d: %s", code, &errOut)
 	}
 	var got struct{ Results []load.Result }
@@ -59,24 +66,26 @@ func TestBenchExitCodes(t *testing.T) {
 		want int
 		says string
 	}{
-		{"help", t.Context(), []string{"--help"}, exitOK, "Examples:"},
-		{"help of run", t.Context(), []string{"run", "--help"}, exitOK, "--against"},
-		{"help of limit", t.Context(), []string{"limit", "--help"}, exitOK, "--duration"},
-		{"help of list", t.Context(), []string{"list", "--help"}, exitOK, "bench list"},
-		{"list", t.Context(), []string{"list"}, exitOK, "connections-1000"},
-		{"usage", t.Context(), []string{"--workload", "nonsense"}, exitUsage, "millrace bench: unknown workload"},
-		{"usage of run", t.Context(), []string{"run"}, exitUsage, "'millrace bench run --help'"},
-		{"usage of limit", t.Context(), []string{"limit", "--duration", "0s"}, exitUsage, "--duration"},
-		{"usage of list", t.Context(), []string{"list", "all"}, exitUsage, "unexpected argument"},
-		{"nobody listens", t.Context(), []string{"--url", "amqp://127.0.0.1:1", "--workload", "confirm-1k"}, exitFailed, "127.0.0.1:1"},
-		{"wrong password", t.Context(), []string{"--url", "amqp://guest:wrong@" + host, "--messages", "1"}, exitFailed, "log in"},
-		{"no such queue", t.Context(), []string{"--url", "amqp://" + host, "--consume-only", "--queue-name", "nobody's"}, exitFailed, "nobody's"},
-		{"interrupted", cancelled, []string{"--url", "amqp://" + host}, exitFailed, "canceled"},
+		{"help", t.Context(), []string{"--help"}, command.ExitOK, "Examples:"},
+		{"help of run", t.Context(), []string{"run", "--help"}, command.ExitOK, "--against"},
+		{"help of limit", t.Context(), []string{"limit", "--help"}, command.ExitOK, "--duration"},
+		{"help of list", t.Context(), []string{"list", "--help"}, command.ExitOK, "bench list"},
+		{"list", t.Context(), []string{"list"}, command.ExitOK, "connections-1000"},
+		{"usage", t.Context(), []string{"--workload", "nonsense"}, command.ExitUsage, "millrace bench: unknown workload"},
+		{"usage of run", t.Context(), []string{"run"}, command.ExitUsage, "SUITE is missing; see 'millrace bench run --help'"},
+		{"usage of limit", t.Context(), []string{"limit", "--duration", "0s"}, command.ExitUsage, "--duration"},
+		{"argument", t.Context(), []string{"extra"}, command.ExitUsage, `unexpected argument "extra"`},
+		{"arguments of run", t.Context(), []string{"run", "compare", "x"}, command.ExitUsage, `unexpected argument "x"`},
+		{"usage of list", t.Context(), []string{"list", "all"}, command.ExitUsage, "unexpected argument"},
+		{"nobody listens", t.Context(), []string{"--url", "amqp://127.0.0.1:1", "--workload", "confirm-1k"}, command.ExitFailed, "127.0.0.1:1"},
+		{"wrong password", t.Context(), []string{"--url", "amqp://guest:wrong@" + host, "--messages", "1"}, command.ExitFailed, "log in"},
+		{"no such queue", t.Context(), []string{"--url", "amqp://" + host, "--consume-only", "--queue-name", "nobody's"}, command.ExitFailed, "nobody's"},
+		{"interrupted", cancelled, []string{"--url", "amqp://" + host}, command.ExitInterrupted, "interrupted"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var out, errOut bytes.Buffer
-			if code := Run(test.ctx, test.args, nil, &out, &errOut); code != test.want {
+			if code := bench(test.ctx, test.args, &out, &errOut); code != test.want {
 				t.Errorf("exit code %d, want %d: %s", code, test.want, &errOut)
 			}
 			if said := out.String() + errOut.String(); !strings.Contains(said, test.says) {
@@ -93,7 +102,7 @@ func TestSuiteIsRunOnBrokersInTurns(t *testing.T) {
 		"run", "compare", "--against", "a=amqp://" + startServer(t), "--against", "b=amqp://" + startServer(t),
 		"--only", "W1,w4,W6", "--scale", "0.0001", "--rounds", "2", "--out", dir, "--note", "a note",
 	}
-	if code := Run(t.Context(), args, nil, &out, &errOut); code != exitOK {
+	if code := bench(t.Context(), args, &out, &errOut); code != command.ExitOK {
 		t.Fatalf("exit code %d: %s", code, &errOut)
 	}
 	for _, want := range []string{"a note", "| a : b |", "| W1 |", "| W4 |", "| W5 |", "| W6 |", "No message was lost", "medians of 2 rounds"} {

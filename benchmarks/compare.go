@@ -9,26 +9,25 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/benchmarks/load"
 	"github.com/millrace-mq/millrace/benchmarks/suite"
+	"github.com/millrace-mq/millrace/tools/command"
 )
 
-const suiteUsage = `Run a suite of workloads on several brokers in turns, and compare them.
-
-Usage: millrace bench run SUITE --against BROKER [--against BROKER …] [flags]
+const suiteText = `Run a suite of workloads on several brokers in turns, and compare them.
 
 A broker is [NAME=]WHERE[,pid=N]. WHERE is the URL of one that runs, the word millrace for one that is started for each
 workload, or the path of another millrace to start. With its process id (children count too; may be repeated) its CPU
-time and memory are reported.
+time and memory are reported.`
 
-Examples:
+const suiteExample = `
   millrace bench run compare --against millrace --against rabbitmq=amqp://guest:guest@127.0.0.1:5672,pid=4711 --rounds 3 --out results
   millrace bench run compare --against new=millrace --against old=./millrace-0.1 --only W3,W9
-  millrace bench run scaling --against millrace --only bindings --scale 0.1
-
-Flags:
-`
+  millrace bench run scaling --against millrace --only bindings --scale 0.1`
 
 // suiteOptions are what 'millrace bench run' is asked for.
 type suiteOptions struct {
@@ -37,9 +36,36 @@ type suiteOptions struct {
 	notes []string
 }
 
-// parseSuite reads the command line; done says that only the usage text was asked for.
-func parseSuite(args []string) (o suiteOptions, usage string, done bool, err error) {
-	flags := newFlags("run")
+// suiteCommand is 'millrace bench run'.
+func suiteCommand() *cobra.Command {
+	var names []string
+	for _, s := range suite.All() {
+		names = append(names, cobra.CompletionWithDesc(s.Name, s.Summary))
+	}
+	c := &cobra.Command{
+		Use: "run SUITE", Short: "run a suite on several brokers in turns, and compare them",
+		Long: suiteText + "\n\nSuites:\n" + suiteList(), Example: suiteExample,
+		Args: command.Args("SUITE"), ValidArgs: names,
+	}
+	resolve := declareSuite(c.Flags())
+	command.Folder(c, "data")
+	command.Folder(c, "out")
+	command.Choices(c, "sync", "disk", "os")
+	command.Choices(c, "against", "millrace\tone that is started for each workload")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o, err := resolve(args[0])
+		if err != nil {
+			return command.Usage(err)
+		}
+		line := commandLine(append(args, given(c.Flags())...))
+		return runSuite(c.Context(), o, line, c.OutOrStdout(), c.ErrOrStderr())
+	}
+	return c
+}
+
+// declareSuite declares the flags, and returns what reads them once they are parsed.
+func declareSuite(flags *pflag.FlagSet) (resolve func(name string) (suiteOptions, error)) {
+	var o suiteOptions
 	var trust contender.TLS
 	against := flags.StringArray("against", nil, "a broker; may be repeated; the first one is what the others are compared with")
 	flags.IntVar(&o.cfg.Rounds, "rounds", 1, "how often each workload is run on each broker; medians count")
@@ -52,63 +78,67 @@ func parseSuite(args []string) (o suiteOptions, usage string, done bool, err err
 	flags.StringVar(&o.cfg.Settings.Data, "data", "", "folder in which a broker started here keeps its data for the time being")
 	flags.StringVar(&o.cfg.Settings.Sync, "sync", "disk", "what a confirm of a broker started here stands for: disk or os")
 	flags.DurationVar(&o.cfg.Patience, "patience", load.DefaultPatience, "give up when nothing has moved for so long")
-	done, err = parse(flags, args, "SUITE")
-	usage = suiteUsage + flags.FlagUsages() + "\nSuites:\n" + suiteList()
-	if err != nil || done {
-		return o, usage, done, err
+	return func(name string) (suiteOptions, error) {
+		var err error
+		faults := []error{contender.CheckSync(o.cfg.Settings.Sync)}
+		if o.cfg.Suite, err = suite.Find(name); err != nil {
+			faults = append(faults, err)
+		}
+		for _, text := range *against {
+			c, err := contender.Parse(text, trust)
+			faults = append(faults, err)
+			o.cfg.Contenders = append(o.cfg.Contenders, c)
+		}
+		if len(*against) == 0 {
+			faults = append(faults, errors.New("say what to measure with --against"))
+		}
+		if err := errors.Join(faults...); err != nil {
+			return o, err
+		}
+		if o.cfg.Patience < time.Second {
+			return o, fmt.Errorf("--patience %v is less than a second", o.cfg.Patience)
+		}
+		return o, o.cfg.Validate()
 	}
-	faults := []error{contender.CheckSync(o.cfg.Settings.Sync)}
-	if o.cfg.Suite, err = suite.Find(flags.Arg(0)); err != nil {
-		faults = append(faults, err)
-	}
-	for _, text := range *against {
-		c, err := contender.Parse(text, trust)
-		faults = append(faults, err)
-		o.cfg.Contenders = append(o.cfg.Contenders, c)
-	}
-	if len(*against) == 0 {
-		faults = append(faults, errors.New("say what to measure with --against"))
-	}
-	if err := errors.Join(faults...); err != nil {
-		return o, usage, false, err
-	}
-	if o.cfg.Patience < time.Second {
-		return o, usage, false, fmt.Errorf("--patience %v is less than a second", o.cfg.Patience)
-	}
-	return o, usage, false, o.cfg.Validate()
 }
 
-// runSuite is 'millrace bench run'.
-func runSuite(ctx context.Context, args []string, out, errOut io.Writer) (int, error) {
-	o, usage, done, err := parseSuite(args)
-	if err != nil {
-		return exitUsage, err
-	}
-	if done {
-		_, err := io.WriteString(out, usage)
-		return exitOK, err
-	}
+// runSuite runs a suite; line is what was asked for, for the report.
+func runSuite(ctx context.Context, o suiteOptions, line string, out, errOut io.Writer) error {
 	showProgress(&o.cfg, errOut)
 	outcome, err := suite.Run(ctx, o.cfg)
 	if err != nil {
-		return exitFailed, err
+		return err
 	}
 	r := suite.Report{
 		Outcome: outcome, Title: "Suite " + outcome.Suite.Name,
-		Notes: append(machine(), append(o.notes, "`millrace bench run "+commandLine(args)+"`")...),
+		Notes: append(machine(), append(o.notes, "`millrace bench run "+line+"`")...),
 	}
 	if _, err := io.WriteString(out, r.Markdown(false)); err != nil {
-		return exitFailed, err
+		return err
 	}
 	if o.out != "" {
 		if err := r.Write(o.out); err != nil {
-			return exitFailed, err
+			return err
 		}
 	}
 	if outcome.Failed() {
-		return exitFailed, nil
+		return command.ErrFaults
 	}
-	return exitOK, nil
+	return nil
+}
+
+// given are the flags that were given, as arguments again.
+func given(flags *pflag.FlagSet) (args []string) {
+	flags.Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, value := range values {
+			args = append(args, "--"+f.Name, value)
+		}
+	})
+	return args
 }
 
 // commandLine words arguments so that a shell reads them again, but for passwords, for notes, which stand elsewhere,

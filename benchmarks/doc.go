@@ -1,4 +1,4 @@
-// Package benchmarks is the command line of 'millrace bench': its flags, its reports and its exit codes.
+// Package benchmarks is the command line of 'millrace bench': its flags and its reports.
 // What a flag asks for is done by the packages below it.
 //
 //   - load puts a load on a broker and tells what came of it.
@@ -12,7 +12,7 @@
 //
 // Called by cmd/millrace:
 //
-//	code := benchmarks.Run(ctx, []string{"--workload", "confirm-1k"}, os.Stdin, os.Stdout, os.Stderr)
+//	root := command.Root(version, benchmarks.Command())
 //
 // It starts no goroutines of its own.
 package benchmarks

@@ -3,11 +3,9 @@ package benchmarks
 import (
 	"fmt"
 	"io"
-	"os"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/millrace-mq/millrace/benchmarks/load"
+	"github.com/millrace-mq/millrace/tools/terminal"
 )
 
 // live is the line that tells how it goes. Where there is no terminal it tells nothing.
@@ -17,19 +15,10 @@ type live struct {
 }
 
 func newLive(out io.Writer, title string) *live {
-	if !isTerminal(out) {
+	if !terminal.Of(out).IsTerminal() {
 		return &live{}
 	}
 	return &live{out, title}
-}
-
-func isTerminal(out io.Writer) bool {
-	file, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
-	return err == nil
 }
 
 // clearLine moves to the line's beginning and empties it.

@@ -6,22 +6,38 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/spf13/cobra"
+
 	"github.com/millrace-mq/millrace/benchmarks/load"
+	"github.com/millrace-mq/millrace/tools/command"
 )
 
-// measure is 'millrace bench' itself.
-func measure(ctx context.Context, args []string, out, errOut io.Writer) (int, error) {
-	o, usage, done, err := parseOptions(args)
-	if err != nil {
-		return exitUsage, err
+// measureCommand is 'millrace bench' itself.
+func measureCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "bench", Short: "measure a broker", Long: measureText, Example: measureExample, GroupID: command.GroupBroker,
 	}
-	if done {
-		_, err := io.WriteString(out, usage)
-		return exitOK, err
+	resolve := declareOptions(c.Flags())
+	command.Folder(c, "data")
+	command.Choices(c, "sync", "disk", "os")
+	command.Choices(c, "exchange", "default", "direct", "fanout", "topic", "headers")
+	command.List(c, "workload", workloadNames()...)
+	c.Args = command.Args()
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		o, err := resolve()
+		if err != nil {
+			return command.Usage(err)
+		}
+		return measure(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
 	}
+	return c
+}
+
+// measure runs the workloads, one after the other.
+func measure(ctx context.Context, o options, out, errOut io.Writer) error {
 	files, err := openFiles(o.output)
 	if err != nil {
-		return exitFailed, err
+		return err
 	}
 	r := report{out: out, json: o.output.json}
 	var faults []error
@@ -44,10 +60,13 @@ func measure(ctx context.Context, args []string, out, errOut io.Writer) (int, er
 		}
 	}
 	faults = append(faults, files.close(), r.finish())
-	if err := errors.Join(faults...); err != nil || r.failed() {
-		return exitFailed, err
+	if err := errors.Join(faults...); err != nil {
+		return err
 	}
-	return exitOK, nil
+	if r.failed() {
+		return command.ErrFaults
+	}
+	return nil
 }
 
 // measureOne runs one workload, against the broker that is named or one of its own.

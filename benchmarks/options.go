@@ -28,20 +28,15 @@ type output struct {
 	csv  string
 }
 
-const measureUsage = `Measure a broker that speaks AMQP 0-9-1, with a load of your making or a named one.
-
-Usage: millrace bench [flags]
-       millrace bench list                  the named workloads and suites
-       millrace bench run SUITE [flags]     several brokers in turns, compared
-       millrace bench limit [flags]         what the machine allows without a broker
+const measureText = `Measure a broker that speaks AMQP 0-9-1, with a load of your making or a named one.
 
 Without --workload the load is one producer, one queue, one consumer, transient bodies of 1 KiB through the default
 exchange, 1,000 deliveries ahead and an acknowledgement for each hundred, for 10 s; flags change that.
 
 Each body of 16 bytes or more carries its producer and number. Messages lost, duplicated, reordered, misrouted or
-left over are reported, and any of them makes the exit code 1.
+left over are reported, and any of them makes the exit code 1.`
 
-Examples:
+const measureExample = `
   millrace bench                                     10 s of 1 KiB messages on a broker started for it
   millrace bench --url amqp://guest:guest@host:5672 --persistent --window 1000 --duration 30s --server-pid 4711
   millrace bench --url amqp://host --producers 4 --consumers 4 --queues 4 --size 100:70,1000:25,65536:5
@@ -49,14 +44,11 @@ Examples:
   millrace bench --url amqp://host --exchange topic --bindings 1000 --queues 10 --consumers 10
   millrace bench --url amqp://host --queue-arg x-queue-type=quorum --persistent --window 100
   millrace bench --url amqp://host --publish-only --messages 1000000 && millrace bench --url amqp://host --consume-only
-  millrace bench --workload W3,W9                    named ones; all for every one; flags change them
+  millrace bench --workload W3,W9                    named ones; all for every one; flags change them`
 
-Flags:
-`
-
-// parseOptions reads the command line; done says that only the usage text was asked for.
-func parseOptions(args []string) (o options, usage string, done bool, err error) {
-	flags := newFlags("bench")
+// declareOptions declares the flags, and returns what reads them once they are parsed.
+func declareOptions(flags *pflag.FlagSet) (resolve func() (options, error)) {
+	var o options
 	names := flags.StringSlice("workload", nil, "start from named workloads, by name or W number; all for every one")
 	url := flags.String("url", "", "broker, amqp://user:password@host:port/vhost, amqps:// for TLS; without it one is started for each workload")
 	var trust contender.TLS
@@ -71,20 +63,18 @@ func parseOptions(args []string) (o options, usage string, done bool, err error)
 	flags.StringVar(&o.output.csv, "csv", "", "write a line a second to this file")
 	load := newLoadFlags(flags)
 
-	done, err = parse(flags, args)
-	usage = measureUsage + flags.FlagUsages()
-	if err != nil || done {
-		return o, usage, done, err
-	}
-	o.workloads, err = load.workloads(*names)
-	faults := []error{err, o.locate(*url, *pids, trust)}
-	for i := range o.workloads {
-		if err := o.workloads[i].Validate(); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", o.workloads[i].Name, err))
+	return func() (options, error) {
+		var err error
+		o.workloads, err = load.workloads(*names)
+		faults := []error{err, o.locate(*url, *pids, trust)}
+		for i := range o.workloads {
+			if err := o.workloads[i].Validate(); err != nil {
+				faults = append(faults, fmt.Errorf("%s: %w", o.workloads[i].Name, err))
+			}
 		}
+		faults = append(faults, o.validate(*url))
+		return o, errors.Join(faults...)
 	}
-	faults = append(faults, o.validate(*url))
-	return o, usage, false, errors.Join(faults...)
 }
 
 // locate finds the broker.

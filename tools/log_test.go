@@ -13,8 +13,18 @@ import (
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/tools"
+	"github.com/millrace-mq/millrace/tools/command"
 	"github.com/millrace-mq/millrace/wal"
 )
+
+// log runs 'millrace log'.
+func log(t *testing.T, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	var o, e strings.Builder
+	root := command.Root("test", tools.LogCommand())
+	code = command.Run(t.Context(), root, command.Streams{Out: &o, Err: &e}, append([]string{"log"}, args...))
+	return code, o.String(), e.String()
+}
 
 // relocatedLog is a data folder whose first two segments have become an old-generation file.
 func relocatedLog(t *testing.T) string {
@@ -56,14 +66,14 @@ func relocatedLog(t *testing.T) string {
 // What relocation has compressed says how well: what its records take, what the file takes, and the ratio.
 func TestVerifyShowsHowWellOldFilesAreCompressed(t *testing.T) {
 	data := relocatedLog(t)
-	var out, errOut strings.Builder
-	if code := tools.Log(t.Context(), []string{"verify", "--data", data}, nil, &out, &errOut); code != 0 {
-		t.Fatalf("exit code %d: %s", code, errOut.String())
+	code, out, errOut := log(t, "verify", "--data", data)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errOut)
 	}
 	line := regexp.MustCompile(`\.old: old generation, (\d+) of records 1 to (\d+), (\d+) bytes stored in (\d+), (\d+)\.\d : 1\n`)
-	found := line.FindStringSubmatch(out.String())
+	found := line.FindStringSubmatch(out)
 	if found == nil || found[1] != found[2] {
-		t.Fatalf("said\n%s", out.String())
+		t.Fatalf("said\n%s", out)
 	}
 	raw, _ := strconv.Atoi(found[3])
 	stored, _ := strconv.Atoi(found[4])
@@ -74,19 +84,19 @@ func TestVerifyShowsHowWellOldFilesAreCompressed(t *testing.T) {
 
 func TestListShowsFilesAndTheirRatio(t *testing.T) {
 	data := relocatedLog(t)
-	var out, errOut strings.Builder
-	if code := tools.Log(t.Context(), []string{"ls", "--data", data}, nil, &out, &errOut); code != 0 || errOut.Len() > 0 {
-		t.Fatalf("exit code %d: %s", code, errOut.String())
+	code, out, errOut := log(t, "ls", "--data", data)
+	if code != 0 || errOut != "" {
+		t.Fatalf("exit code %d: %s", code, errOut)
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if len(lines) != 4 || len(strings.Fields(lines[1])) != 9 || !strings.HasPrefix(strings.TrimSpace(lines[1]), "old ") ||
 		!strings.HasPrefix(strings.TrimSpace(lines[2]), "sealed ") || !strings.HasPrefix(strings.TrimSpace(lines[3]), "files: 2") {
-		t.Fatalf("said\n%s", out.String())
+		t.Fatalf("said\n%s", out)
 	}
 
-	out.Reset()
-	if code := tools.Log(t.Context(), []string{"ls", "--json", "--data", data}, nil, &out, &errOut); code != 0 {
-		t.Fatalf("exit code %d: %s", code, errOut.String())
+	code, out, errOut = log(t, "ls", "--json", "--data", data)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errOut)
 	}
 	type line struct {
 		Generation           string
@@ -97,7 +107,7 @@ func TestListShowsFilesAndTheirRatio(t *testing.T) {
 		From, To             time.Time
 	}
 	var files []line
-	for text := range strings.Lines(out.String()) {
+	for text := range strings.Lines(out) {
 		var f line
 		if err := json.Unmarshal([]byte(text), &f); err != nil {
 			t.Fatalf("%s: %s", text, err)
@@ -105,7 +115,7 @@ func TestListShowsFilesAndTheirRatio(t *testing.T) {
 		files = append(files, f)
 	}
 	if len(files) != 2 {
-		t.Fatalf("%d files:\n%s", len(files), out.String())
+		t.Fatalf("%d files:\n%s", len(files), out)
 	}
 	old, newer := files[0], files[1]
 	if old.Generation != "old" || old.First != 1 || old.Records != old.Last || old.Ratio < 2 ||
@@ -126,12 +136,11 @@ func TestListNamesWhatIsWrong(t *testing.T) {
 	}{
 		{"no folder", []string{"ls", "--data", "/nowhere"}, 1, "no such file"},
 		{"nothing to do", nil, 2, "say what to do"},
-		{"unknown", []string{"lsx"}, 2, "say what to do"},
-		{"json of verify", []string{"verify", "--json"}, 2, "--json goes with ls"},
+		{"unknown", []string{"lsx"}, 2, `unknown command "lsx", did you mean ls?`},
+		{"json of verify", []string{"verify", "--json"}, 2, "unknown flag: --json"},
 	} {
-		var out, errOut strings.Builder
-		if code := tools.Log(t.Context(), c.args, nil, &out, &errOut); code != c.code || !strings.Contains(errOut.String(), c.want) {
-			t.Errorf("%s: exit code %d, said %q", c.name, code, errOut.String())
+		if code, _, errOut := log(t, c.args...); code != c.code || !strings.Contains(errOut, c.want) {
+			t.Errorf("%s: exit code %d, said %q", c.name, code, errOut)
 		}
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"github.com/millrace-mq/millrace/tools/command"
 	"github.com/millrace-mq/millrace/wal"
 )
 
@@ -41,31 +44,45 @@ func describe(info wal.SegmentInfo) file {
 	return f
 }
 
+func lsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ls",
+		Short: "list the files of the log",
+		Long:  "List the files of the log, oldest first: what they hold, since when, and how well it is compressed.",
+		Example: `
+  millrace log ls --data /var/lib/millrace
+  millrace log ls --data /var/lib/millrace --json | jq 'select(.generation == "old") | .ratio'`,
+	}
+	data, asJSON := dataFlag(c), jsonFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return list(*data, *asJSON, c.OutOrStdout(), c.ErrOrStderr())
+	}
+	return c
+}
+
 // list prints a line for each file of the log, oldest first.
-func list(data string, asJSON bool, out, errOut io.Writer) int {
-	files, faults, err := wal.List(filepath.Join(data, "log"))
+func list(data string, asJSON bool, out, errOut io.Writer) error {
+	files, faults, err := wal.List(logOf(data))
 	for _, fault := range faults {
 		fmt.Fprintf(errOut, "millrace log ls: %s\n", fault)
 	}
 	if err != nil {
-		fmt.Fprintf(errOut, "millrace log ls: %s\n", err)
-		return 1
+		return err
 	}
 	if asJSON {
 		encoder := json.NewEncoder(out)
 		for _, info := range files {
 			if err := encoder.Encode(describe(info)); err != nil {
-				fmt.Fprintf(errOut, "millrace log ls: %s\n", err)
-				return 1
+				return err
 			}
 		}
 	} else {
 		table(files, out)
 	}
 	if len(faults) > 0 {
-		return 1
+		return command.ErrFaults
 	}
-	return 0
+	return nil
 }
 
 func table(files []wal.SegmentInfo, out io.Writer) {

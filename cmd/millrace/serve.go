@@ -12,15 +12,41 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/millrace-mq/millrace/server"
+	"github.com/millrace-mq/millrace/tools/command"
 )
 
-// serve runs the broker until it is told to stop.
-func serve(ctx context.Context, args []string, _ io.Reader, out, errOut io.Writer) int {
-	cfg, code, done := serveConfig(args, out, errOut)
-	if done {
-		return code
+// serveCommand is 'millrace serve'.
+func serveCommand() *cobra.Command {
+	var given serveFlags
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "run the broker",
+		Long: "Run the broker until SIGINT, SIGTERM or, without --definitions, SIGHUP.\n\n" +
+			"Sizes are written 512KiB, 64MiB, 1GiB; durations 500ms, 10m, 72h.",
+		Example: `
+  millrace serve
+  millrace serve --data /var/lib/millrace --listen 0.0.0.0:5672 --definitions definitions.json
+  MILLRACE_DEFAULT_PASS=… millrace serve --default-user ann --default-vhost /shop
+  millrace serve --tls-listen 0.0.0.0:5671 --tls-cert server.pem --tls-key server.key`,
+		GroupID: command.GroupBroker,
 	}
+	given.declare(c.Flags())
+	given.complete(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := given.config(c.ErrOrStderr())
+		if err != nil {
+			return command.Usage(err)
+		}
+		return serve(c.Context(), cfg, c.OutOrStdout())
+	}
+	return c
+}
+
+// serve runs the broker until it is told to stop.
+func serve(ctx context.Context, cfg server.Config, out io.Writer) error {
 	hangup := make(chan os.Signal, 1)
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signal.Notify(hangup, syscall.SIGHUP)
@@ -28,19 +54,17 @@ func serve(ctx context.Context, args []string, _ io.Reader, out, errOut io.Write
 	}
 	s, err := server.Open(cfg)
 	if err != nil {
-		fmt.Fprintf(errOut, "millrace serve: %s\n", oneLine(err))
-		return exitFailed
+		return err
 	}
 	fmt.Fprintln(out, startLine(s, cfg))
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
 	err = untilStopped(ctx, s, cfg, served, hangup)
 	if err := errors.Join(err, s.Shutdown()); err != nil {
-		fmt.Fprintf(errOut, "millrace serve: %s\n", oneLine(err))
-		return exitFailed
+		return err
 	}
 	cfg.Logger.Info("stopped")
-	return exitOK
+	return nil
 }
 
 // untilStopped waits for the end, and meanwhile reads the definitions again whenever it is told to. Without
@@ -64,7 +88,7 @@ func untilStopped(ctx context.Context, s *server.Server, cfg server.Config, serv
 				return nil
 			}
 			if err := s.ReloadDefinitions(); err != nil {
-				cfg.Logger.Error("definitions not applied", "error", oneLine(err))
+				cfg.Logger.Error("definitions not applied", "error", command.Line(err))
 			}
 		}
 	}
@@ -94,14 +118,4 @@ func listenAddress(a net.Addr) string {
 		return "0.0.0.0" + strings.TrimPrefix(a.String(), "[::]")
 	}
 	return a.String()
-}
-
-// oneLine words an error in one line; joined errors stand behind each other.
-func oneLine(err error) string {
-	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	var path *os.PathError
-	if errors.As(err, &path) && errors.Is(err, os.ErrPermission) {
-		text += " (check the owner and mode of the folder)"
-	}
-	return text
 }

@@ -10,41 +10,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/millrace-mq/millrace/server"
+	"github.com/millrace-mq/millrace/tools/command"
 	"github.com/millrace-mq/millrace/wal"
 )
-
-// serveConfig turns flags into a configuration; done says that there is nothing more to do.
-func serveConfig(args []string, out, errOut io.Writer) (cfg server.Config, code int, done bool) {
-	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.SortFlags = false
-	flags.Usage = func() {}
-	var given serveFlags
-	given.declare(flags)
-
-	fail := func(err error) (server.Config, int, bool) {
-		fmt.Fprintf(errOut, "millrace serve: %s; see 'millrace serve --help'\n", oneLine(err))
-		return server.Config{}, exitUsage, true
-	}
-	switch err := flags.Parse(args); {
-	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprintf(out, "Run the broker.\n\nUsage: millrace serve [flags]\n\n%s\n"+
-			"Sizes are written 512KiB, 64MiB, 1GiB; durations 500ms, 10m, 72h.\n", flags.FlagUsages())
-		return server.Config{}, exitOK, true
-	case err != nil:
-		return fail(err)
-	case flags.NArg() > 0:
-		return fail(fmt.Errorf("unexpected argument %q", flags.Arg(0)))
-	}
-	cfg, err := given.config(errOut)
-	if err != nil {
-		return fail(err)
-	}
-	return cfg, exitOK, false
-}
 
 // serveFlags is what the flags of serve are read into: the configuration itself, and beside it what has other
 // words on a command line. Each group of flags has a method; their order is that of the help.
@@ -69,6 +41,15 @@ func (f *serveFlags) declare(flags *pflag.FlagSet) {
 		"go on without the records of files in which nothing can be read, "+
 			"and with files whose damaged headers do not follow from the rest")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+// complete tells shells what the flags take.
+func (f *serveFlags) complete(c *cobra.Command) {
+	command.Folder(c, "data")
+	command.Choices(c, "sync", "disk\tfdatasync returned", "os\tthe kernel has it")
+	command.Choices(c, "log-level", "debug", "info", "warn", "error")
+	command.Choices(c, "tls-verify", "none", "peer\tgood if shown", "require")
+	command.Choices(c, "tls-cert-name", "distinguished_name", "common_name", "subject_alternative_name")
 }
 
 func (f *serveFlags) listeners(flags *pflag.FlagSet) {
