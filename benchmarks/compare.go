@@ -171,7 +171,9 @@ func showProgress(cfg *suite.Config, errOut io.Writer) {
 		title = fmt.Sprintf("%-18s %-16s round %d", c.Workload.Name, broker, round+1)
 		watch.title = title
 	}
-	cfg.Ticks = watch.show
+	if watch.out != nil {
+		cfg.Ticks = watch.show
+	}
 	cfg.End = func(_ suite.Case, _ string, results []load.Result, err error) {
 		watch.clear()
 		for i := range results {

@@ -43,10 +43,14 @@ func measure(ctx context.Context, o options, out, errOut io.Writer) error {
 	var faults []error
 	for _, w := range o.workloads {
 		live := newLive(errOut, w.Name)
-		results, err := measureOne(ctx, &o, w, func(t load.Tick) {
-			live.show(t)
-			files.tick(w.Name, t)
-		})
+		var ticks func(load.Tick)
+		if live.out != nil || files.csv != nil {
+			ticks = func(t load.Tick) {
+				live.show(t)
+				files.tick(w.Name, t)
+			}
+		}
+		results, err := measureOne(ctx, &o, w, ticks)
 		live.clear()
 		for _, result := range results {
 			r.add(result)

@@ -34,8 +34,9 @@ func NewMeter(pids ...int) *Meter { return &Meter{roots: pids, proc: "/proc"} }
 const (
 	// sampleEvery is how often memory is looked at.
 	sampleEvery = 50 * time.Millisecond
-	// walkEvery is how many looks at the memory there are for each search for new children.
-	walkEvery = 20
+	// walkEvery is how many looks at the memory there are for each search for new children. It reads all of /proc, 4 ms
+	// with 90 processes: once a second, that was the 99.9th percentile of a broker's latency.
+	walkEvery = 200
 )
 
 // Begin starts counting.

@@ -15,6 +15,8 @@ type recorder struct {
 		confirm, delivery *hdrhistogram.Histogram // since the last collect
 	}
 	from time.Duration // what was due before is not measured
+
+	emptyConfirm, emptyDelivery *hdrhistogram.Histogram // take turns with those of mu; made by the first collect, whose caller has them
 }
 
 const (
@@ -48,12 +50,18 @@ func (r *recorder) recordLocked(h *hdrhistogram.Histogram, due, now time.Duratio
 	_ = h.RecordValue(min(max(int64(now-due), 0), maxLatency))
 }
 
-// collect adds what was recorded since the last time.
+// collect adds what was recorded since the last time. The lock is held to exchange the histograms and not to go through
+// them: that takes a millisecond, which would count as the broker's latency.
 func (r *recorder) collect(confirm, delivery *hdrhistogram.Histogram) {
+	if r.emptyConfirm == nil {
+		r.emptyConfirm, r.emptyDelivery = newHistogram(), newHistogram()
+	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	confirm.Merge(r.mu.confirm)
-	delivery.Merge(r.mu.delivery)
-	r.mu.confirm.Reset()
-	r.mu.delivery.Reset()
+	r.mu.confirm, r.emptyConfirm = r.emptyConfirm, r.mu.confirm
+	r.mu.delivery, r.emptyDelivery = r.emptyDelivery, r.mu.delivery
+	r.mu.Unlock()
+	confirm.Merge(r.emptyConfirm)
+	delivery.Merge(r.emptyDelivery)
+	r.emptyConfirm.Reset()
+	r.emptyDelivery.Reset()
 }
