@@ -34,6 +34,13 @@ func (o *Offsets) AppendBatch(b *Batch, at int64) {
 	}
 }
 
+// AppendPlaces adds places as a scan has found them, in units of eight bytes; 0 = lost.
+func (o *Offsets) AppendPlaces(places ...uint32) {
+	for _, at := range places {
+		o.append(int64(at) << 3)
+	}
+}
+
 // At returns the place of the i-th record, which must have been published.
 func (o *Offsets) At(i int) int64 {
 	return int64(o.chunks[i/offsetsChunk].Load()[i%offsetsChunk]) << 3

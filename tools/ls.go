@@ -62,12 +62,14 @@ func lsCommand() *cobra.Command {
 
 // list prints a line for each file of the log, oldest first.
 func list(data string, asJSON bool, out, errOut io.Writer) error {
-	files, faults, err := wal.List(logOf(data))
-	for _, fault := range faults {
-		fmt.Fprintf(errOut, "millrace log ls: %s\n", fault)
-	}
+	reader, err := wal.OpenReader(logOf(data))
 	if err != nil {
 		return err
+	}
+	defer reader.Close()
+	files, faults := reader.Files(), reader.Faults()
+	for _, fault := range faults {
+		fmt.Fprintf(errOut, "millrace log ls: %s\n", fault)
 	}
 	if asJSON {
 		encoder := json.NewEncoder(out)

@@ -18,6 +18,7 @@ type candidate struct {
 	path     string
 	base     segment.LSN // from the name
 	size     int64
+	identity os.FileInfo
 	header   segment.Header
 	fault    error // why the header cannot be trusted; the epoch then comes from the contents
 	unused   bool  // no header and no batch: created, never written
@@ -56,9 +57,17 @@ func (l *Log) readDir() ([]*candidate, error) {
 			l.logger.Warn("unknown file in the log's directory is left alone", "file", entry.Name())
 		}
 	}
-	candidates, err := l.openFiles(files)
+	candidates, errs := openFiles(files, l.cfg.Shard, l.cache.decoder)
+	candidates = slices.DeleteFunc(candidates, func(c *candidate) bool { return c == nil })
+	sortByBase(candidates)
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return candidates, errs[i]
+	}
+	return candidates, nil
+}
+
+func sortByBase(candidates []*candidate) {
 	slices.SortFunc(candidates, func(a, b *candidate) int { return cmp.Compare(a.base, b.base) })
-	return candidates, err
 }
 
 // namedFile is a file of the log before it is opened.
@@ -71,27 +80,23 @@ type namedFile struct {
 // behind the other.
 const openers = 16
 
-// openFiles opens the files of the log, also those behind one that cannot be opened, whose error it returns.
-func (l *Log) openFiles(files []namedFile) ([]*candidate, error) {
+// openFiles opens files of the log, and returns for each of them a candidate, an error, or both.
+func openFiles(files []namedFile, shard uint32, decoder *segment.OldDecoder) ([]*candidate, []error) {
 	candidates, errs := make([]*candidate, len(files)), make([]error, len(files))
 	var next atomic.Int64
 	var running sync.WaitGroup
 	for range min(openers, len(files)) {
 		running.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(files)); i = next.Add(1) - 1 {
-				candidates[i], errs[i] = openFile(files[i].path, files[i].name, l.cfg.Shard, l.cache.decoder)
+				candidates[i], errs[i] = openFile(files[i].path, files[i].name, shard, decoder)
 			}
 		})
 	}
 	running.Wait()
-	candidates = slices.DeleteFunc(candidates, func(c *candidate) bool { return c == nil })
-	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
-		return candidates, errs[i]
-	}
-	return candidates, nil
+	return candidates, errs
 }
 
-// anyShard is for Verify, which is not told one.
+// anyShard is for those who read beside a log and are not told one.
 const anyShard = 1<<32 - 1
 
 // openFile maps a segment or an old-generation file and reads its header and the head of its footer. It refuses
@@ -106,7 +111,7 @@ func openFile(path string, n name, shard uint32, decoder *segment.OldDecoder) (*
 	if err != nil {
 		return nil, err
 	}
-	c := &candidate{path: path, base: n.base, size: info.Size()}
+	c := &candidate{path: path, base: n.base, size: info.Size(), identity: info}
 	if n.kind == oldKind {
 		c.old = &oldCandidate{last: n.last}
 	}

@@ -11,10 +11,10 @@ import "time"
 const coolEvery = 100 * time.Millisecond
 
 // warmed notes that a segment was read.
-func (l *Log) warmed(s *segmentFile) {
+func (f *fileList) warmed(s *segmentFile) {
 	if !s.warm.Load() {
 		s.warm.Store(true)
-		wake(l.wakeCooler)
+		wake(f.wakeCooler)
 	}
 }
 
@@ -37,16 +37,16 @@ func (l *Log) cool() {
 
 // coolOnce cools the segments that were read since the last time. Retirement is kept out meanwhile: a lease of ours
 // must not keep it from using a file again.
-func (l *Log) coolOnce() {
-	l.retiring.Lock()
-	defer l.retiring.Unlock()
-	for _, s := range l.list() {
+func (f *fileList) coolOnce() {
+	f.retiring.Lock()
+	defer f.retiring.Unlock()
+	for _, s := range f.list() {
 		if !s.warm.Load() || !s.mapping.Acquire() {
 			continue
 		}
 		s.warm.Store(false) // before: what is read from here on is for the next time
 		if err := s.mapping.Cool(); err != nil {
-			l.logger.Warn("memory of a segment not given back", "file", s.path, "cause", err)
+			f.logger.Warn("memory of a segment not given back", "file", s.path, "cause", err)
 		}
 		s.mapping.Release()
 	}

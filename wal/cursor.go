@@ -12,7 +12,7 @@ import (
 // counted and logged, a range of them at once where it is not known how many there were. Next waits for a Retire under way, and so may not be called with a lock that a callback
 // of Append takes.
 type Cursor struct {
-	log     *Log
+	files   *fileList
 	view    View
 	next    segment.LSN
 	record  segment.Record
@@ -21,23 +21,32 @@ type Cursor struct {
 	setsLen int // how many of its route-set records are in sets
 	numbers []segment.LSN
 	skipped int
+	missed  uint64
+	looked  segment.LSN // where files seemed to be missing, and were looked for again
+	batch   batchPlace  // that the record is in whose time was asked for last
 	damaged segment.LSN // where the damage of an old-generation file ends that was counted last
 	err     error
 }
 
 // Cursor starts before the record from; a number below First starts at First.
-func (l *Log) Cursor(from segment.LSN) *Cursor {
-	return &Cursor{log: l, view: View{log: l}, next: max(from, l.First())}
+func (l *Log) Cursor(from segment.LSN) *Cursor { return l.cursor(from, l) }
+
+// Cursor starts before the record from; a number below First starts at First. What another process has given up before
+// the cursor came to it is passed over, see Missed; what is damaged or cannot be read is passed over, see Skipped.
+func (r *Reader) Cursor(from segment.LSN) *Cursor { return r.cursor(from, nil) }
+
+func (f *fileList) cursor(from segment.LSN, l *Log) *Cursor {
+	return &Cursor{files: f, view: View{files: f, log: l}, next: max(from, f.First())}
 }
 
 // Next moves to the next record. False means that there is none yet, or an error: see Err.
 func (c *Cursor) Next() bool {
 	c.record = nil
-	for c.err == nil && c.next <= c.log.Last() {
+	for c.err == nil && c.next <= c.files.Last() {
 		if s := c.view.current; s == nil || c.next > s.lastLSN() {
 			// One segment at a time: a cursor over the whole log must not keep it all from being recycled.
 			c.view.Release()
-			c.log.coolOnce() // not left to the cooler, which does not run before Start
+			c.files.coolOnce() // not left to the cooler, which does not run before Start
 		}
 		if next := c.survivor(); next > c.next {
 			c.next = next
@@ -48,11 +57,42 @@ func (c *Cursor) Next() bool {
 		case err == nil:
 			c.next++
 			return true
-		case errors.Is(err, segment.ErrCorrupt), errors.Is(err, ErrUnreadable) && c.log.cfg.Repair:
+		case c.files.reader != nil && c.renewed(err):
+		case errors.Is(err, segment.ErrCorrupt), errors.Is(err, ErrUnreadable) && c.passesUnreadable():
 			c.pass(err)
 		default:
 			c.err = err
 		}
+	}
+	return false
+}
+
+// passesUnreadable reports whether what the disk does not give is left out, instead of ending the cursor.
+func (c *Cursor) passesUnreadable() bool { return c.view.log == nil || c.view.log.cfg.Repair }
+
+// renewed finds out, for a Reader's cursor, whether the next record could not be read because its file was given up
+// meanwhile. Then the cursor goes on with the file that has the record now, or behind what has gone.
+func (c *Cursor) renewed(cause error) bool {
+	s := c.view.current
+	if s != nil && (c.next < s.base || c.next > s.lastLSN()) {
+		s = nil // of the record before
+	}
+	switch {
+	case s != nil && s.gone() != nil:
+		c.view.Release()
+		return c.files.renew(s)
+	case s != nil && errors.Is(cause, ErrGone): // not among those that survived in it
+		c.missed++
+		c.next++
+		return true
+	case s == nil && errors.Is(cause, ErrGone):
+		first := c.files.First()
+		c.missed += uint64(max(first, c.next) - c.next)
+		c.next = max(first, c.next)
+		return len(c.files.list()) > 0
+	case s == nil && c.looked != c.next: // a file is missing; it may have come and gone while they were listed
+		c.looked = c.next
+		return c.files.renew(nil)
 	}
 	return false
 }
@@ -88,7 +128,7 @@ func (c *Cursor) pass(cause error) {
 	from := c.next
 	c.next++
 	if s := c.view.current; s == nil || from > s.lastLSN() {
-		c.next = c.log.nextBase(from)
+		c.next = c.files.nextBase(from)
 	} else if errors.Is(cause, ErrUnreadable) {
 		c.next = s.untold(from) + 1
 		if s.old == nil { // where each number is a record
@@ -96,21 +136,25 @@ func (c *Cursor) pass(cause error) {
 		}
 	}
 	c.skipped++
-	if c.next == from+1 {
-		c.log.logger.Error("damaged record passed over", "cause", cause)
+	if r := c.files.reader; r != nil {
+		r.passedOver(c.view.current, from, c.next-1, cause)
 		return
 	}
-	c.log.logger.Error("records passed over that cannot be told", "from", uint64(from), "to", uint64(c.next-1), "cause", cause)
+	if c.next == from+1 {
+		c.files.logger.Error("damaged record passed over", "cause", cause)
+		return
+	}
+	c.files.logger.Error("records passed over that cannot be told", "from", uint64(from), "to", uint64(c.next-1), "cause", cause)
 }
 
 // nextBase is the number that the first file behind lsn begins with.
-func (l *Log) nextBase(lsn segment.LSN) segment.LSN {
-	for _, s := range l.list() {
+func (f *fileList) nextBase(lsn segment.LSN) segment.LSN {
+	for _, s := range f.list() {
 		if s.base > lsn {
 			return s.base
 		}
 	}
-	return l.Last() + 1
+	return f.Last() + 1
 }
 
 // Record is the record that Next moved to; it holds until the next call of Next or Close.
@@ -132,12 +176,42 @@ func (c *Cursor) Queues(dst []segment.QueueID) ([]segment.QueueID, error) {
 	if !interned {
 		return publish.AppendQueues(dst)
 	}
-	queues, err := c.resolve(id)
-	return append(dst, queues...), err
+	if c.files.reader == nil {
+		queues, err := c.resolve(id)
+		return append(dst, queues...), err
+	}
+	s := c.view.current
+	err = c.Use(func(segment.Record) error {
+		queues, err := c.resolve(id)
+		if err == nil {
+			dst = append(dst, queues...)
+		}
+		return err
+	})
+	if err == nil || s.gone() == nil {
+		return dst, err
+	}
+	// The set was overwritten with the file. In the one that has the record now, it has its queues with it.
+	c.view.Release()
+	lsn := c.LSN()
+	if !c.files.renew(s) {
+		return dst, err
+	}
+	err = c.view.Read(lsn, func(r segment.Record) (err error) {
+		if publish, err = r.Publish(); err == nil {
+			dst, err = publish.AppendQueues(dst)
+		}
+		return err
+	})
+	return dst, err
 }
 
 // Skipped is the number of damaged records passed over, each range of unknown number counted as one.
 func (c *Cursor) Skipped() int { return c.skipped }
+
+// Missed is how many record numbers a Reader's cursor has passed over because their files were given up before it came to
+// them. Most of them, or all, were of no use to anybody any more.
+func (c *Cursor) Missed() uint64 { return c.missed }
 
 // Err is what ended the cursor; nil while it can go on. It matches ErrGone when Retire overtook it.
 func (c *Cursor) Err() error { return c.err }
@@ -151,6 +225,9 @@ func (c *Cursor) Close() {
 // resolve finds a set among those that the record's segment defined before it.
 func (c *Cursor) resolve(id uint64) ([]segment.QueueID, error) {
 	s := c.view.current
+	if s == nil {
+		return nil, fmt.Errorf("record %d: %w", c.LSN(), ErrGone)
+	}
 	if c.setsOf != s {
 		c.setsOf, c.setsLen = s, 0
 		c.sets = map[uint64][]segment.QueueID{}
@@ -168,7 +245,7 @@ func (c *Cursor) resolve(id uint64) ([]segment.QueueID, error) {
 			break
 		}
 		if err := c.define(s, lsn); err != nil {
-			c.log.logger.Error("damaged route set passed over", "cause", err)
+			c.files.logger.Error("damaged route set passed over", "cause", err)
 		}
 	}
 	queues, ok := c.sets[id]
@@ -179,7 +256,7 @@ func (c *Cursor) resolve(id uint64) ([]segment.QueueID, error) {
 }
 
 func (c *Cursor) define(s *segmentFile, lsn segment.LSN) error {
-	record, err := s.record(lsn, c.log)
+	record, err := s.record(lsn, &View{files: c.files, log: c.view.log})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -22,6 +23,8 @@ type segmentFile struct {
 	mapping *segment.Mapping
 	logger  *slog.Logger
 	file    *os.File // for writing; the appender's, then the syncer's, last the keeper's; nil when sealed at Open
+
+	identity os.FileInfo // of a Reader's file; nil = nobody else gives the file up or uses it again
 
 	old *oldFile // immutable; nil = a segment, which has what follows
 
@@ -47,17 +50,20 @@ func (s *segmentFile) lastLSN() segment.LSN { return segment.LSN(s.last.Load()) 
 
 func (s *segmentFile) sealed() bool { return s.old != nil || s.places.Load().footer != nil }
 
-// record returns a record of a segment of l that lies within base and last. The caller holds a lease.
-func (s *segmentFile) record(lsn segment.LSN, l *Log) (segment.Record, error) {
+// record returns a record of a segment that lies within base and last, for v. The caller holds a lease.
+func (s *segmentFile) record(lsn segment.LSN, v *View) (segment.Record, error) {
 	p := s.places.Load()
-	record, err := s.recordAt(p, lsn, l)
+	record, err := s.recordAt(p, lsn, v)
 	if err == nil {
 		return record, nil
+	}
+	if gone := s.gone(); gone != nil {
+		return nil, fmt.Errorf("record %d: %w", lsn, gone)
 	}
 	if now, cause := s.mended(p); cause != nil {
 		return nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, cause)
 	} else if now != p {
-		if record, err = s.recordAt(now, lsn, l); err != nil && now.remade.hides() {
+		if record, err = s.recordAt(now, lsn, v); err != nil && now.remade.hides() {
 			return nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, unreadable(s.path, now.remade.unread[0]))
 		}
 	}
@@ -66,7 +72,7 @@ func (s *segmentFile) record(lsn segment.LSN, l *Log) (segment.Record, error) {
 
 // recordAt returns the record at the place that p gives, if it is the one. A page that cannot be read is a fault, of the
 // table or of the record.
-func (s *segmentFile) recordAt(p *places, lsn segment.LSN, l *Log) (segment.Record, error) {
+func (s *segmentFile) recordAt(p *places, lsn segment.LSN, v *View) (segment.Record, error) {
 	var at int64
 	if p.footer != nil {
 		at = p.footer.At(int(lsn - s.base))
@@ -81,19 +87,38 @@ func (s *segmentFile) recordAt(p *places, lsn segment.LSN, l *Log) (segment.Reco
 	if err != nil {
 		return nil, fmt.Errorf("%s: record %d: %w", s.path, lsn, err)
 	}
+	if v.log == nil {
+		// What was found good must not change afterwards.
+		v.copied = append(v.copied[:0], record...)
+		record = v.copied
+	}
 	if record.LSN() != lsn {
 		return nil, s.damaged(lsn, at, "place holds another record")
 	}
-	if (end-at > recent || !l.dirty(lsn)) && !record.Valid() {
+	if (v.log == nil || end-at > recent || !v.log.dirty(lsn)) && !record.Valid() {
 		return nil, s.damaged(lsn, at, "record checksum mismatch")
 	}
 	return record, nil
 }
 
+// gone returns an error that matches ErrGone when another process has given the file up: its name is no longer there, or
+// another file's. The name goes before a byte is overwritten, so what was read before gone said no was of this file.
+func (s *segmentFile) gone() error {
+	if s.identity == nil {
+		return nil
+	}
+	if now, err := os.Stat(s.path); err == nil && os.SameFile(now, s.identity) {
+		return nil
+	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil // nobody knows
+	}
+	return fmt.Errorf("%s: %w", s.path, ErrGone)
+}
+
 // faulted is told that the byte at an offset could not be brought in: if the tables stand there, others take their
 // place, so whoever asks again may be answered. The caller holds a lease.
 func (s *segmentFile) faulted(at int64) {
-	if at < s.end.Load() {
+	if at < s.end.Load() || s.gone() != nil {
 		return
 	}
 	if s.old != nil {

@@ -3,7 +3,6 @@ package wal
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -19,20 +18,17 @@ type Log struct {
 	// Immutable after Open.
 	cfg      Config
 	disk     Disk
-	logger   *slog.Logger
 	dir      *os.File // locked while the log is open; fsynced for names
 	recovery Recovery
-	cache    *blockCache // of old-generation files
 
 	found found // what Open found for Start to put in order; Start's
 
-	segments atomic.Pointer[[]*segmentFile] // sorted by base, never changed; replaced under mu
-	last     atomic.Uint64                  // last record written; moves under mu
-	written  atomic.Int64                   // bytes appended since Start; moves under mu
-	durable  atomic.Uint64                  // last record that fdatasync covered; moved by the syncer
-	synced   atomic.Uint64                  // what Synced returns: durable, or with SyncOS last
-	broken   atomic.Bool                    // the log has stopped; moves under mu
-	sealAt   atomic.Uint64                  // the keeper waits for this record to be durable; 0 = for none
+	fileList               // list and last record move under mu
+	written  atomic.Int64  // bytes appended since Start; moves under mu
+	durable  atomic.Uint64 // last record that fdatasync covered; moved by the syncer
+	synced   atomic.Uint64 // what Synced returns: durable, or with SyncOS last
+	broken   atomic.Bool   // the log has stopped; moves under mu
+	sealAt   atomic.Uint64 // the keeper waits for this record to be durable; 0 = for none
 
 	// mu orders appends. It is held across pwrite, header write and rename, never across a sync.
 	mu struct {
@@ -67,12 +63,10 @@ type Log struct {
 
 	relocating sync.Mutex // one Relocate at a time; before retiring
 	pace       pacer      // guarded by relocating
-	retiring   sync.Mutex // one Retire, cooling or end of Relocate at a time
 	failure    sync.Once  // one send to failed
 	failed     chan error // to the syncer, which calls OnFailure: its caller may hold any lock then
 	wakeSyncer chan struct{}
 	wakeKeeper chan struct{}
-	wakeCooler chan struct{}
 	keeperCtx  context.Context // ends with Close
 	stopKeeper context.CancelFunc
 	stopSyncer chan struct{}
@@ -94,14 +88,14 @@ func Open(cfg Config) (*Log, error) {
 	}
 	cfg = cfg.withDefaults()
 	l := &Log{
-		cfg: cfg, disk: cfg.Disk, logger: cfg.Logger,
+		cfg: cfg, disk: cfg.Disk,
 		wakeSyncer: make(chan struct{}, 1),
 		wakeKeeper: make(chan struct{}, 1),
-		wakeCooler: make(chan struct{}, 1),
 		stopSyncer: make(chan struct{}),
 		failed:     make(chan error, 1),
 	}
 	l.room.L = &l.mu
+	l.logger, l.wakeCooler = cfg.Logger, make(chan struct{}, 1)
 	l.pace = pacer{perSecond: cfg.RelocationPace, at: time.Now()}
 	l.spareRest = pacer{perSecond: sparePace, at: time.Now()}
 	l.mu.sets = map[uint64]struct{}{}
@@ -125,30 +119,11 @@ func Open(cfg Config) (*Log, error) {
 // Recovery says what Open found.
 func (l *Log) Recovery() Recovery { return l.recovery }
 
-// Last is the number of the last record written.
-func (l *Log) Last() segment.LSN { return segment.LSN(l.last.Load()) }
-
 // Synced is the number of the last record that is safe at the configured level.
 func (l *Log) Synced() segment.LSN { return segment.LSN(l.synced.Load()) }
 
-// First is the number of the oldest record kept; Last+1 when there is none.
-func (l *Log) First() segment.LSN {
-	if list := l.list(); len(list) > 0 {
-		return list[0].base
-	}
-	return l.Last() + 1
-}
-
 // Segments describes the segments, oldest first.
-func (l *Log) Segments() []SegmentInfo {
-	var infos []SegmentInfo
-	for _, s := range l.list() {
-		infos = append(infos, s.info())
-	}
-	return infos
-}
-
-func (l *Log) list() []*segmentFile { return *l.segments.Load() }
+func (l *Log) Segments() []SegmentInfo { return l.infos() }
 
 // lockDir opens the directory, makes it when missing, and keeps other logs out of it.
 func lockDir(path string) (*os.File, error) {

@@ -125,7 +125,7 @@ func forgetTorn(candidates []*candidate) (newest *candidate) {
 // stands behind.
 func scanUnsealed(candidates []*candidate) {
 	for i, c := range candidates {
-		if c.unused || c.footer != nil || c.old != nil {
+		if c.unused || c.footer != nil || c.old != nil || c.scan != nil {
 			continue
 		}
 		cfg := segment.ScanConfig{Epoch: c.header.Epoch, First: c.base}
@@ -267,38 +267,19 @@ func (e *logEnd) quarantine(path string, offset int64, from, to segment.LSN, rea
 func (l *Log) adopt(kept []*candidate) error {
 	list := make([]*segmentFile, 0, len(kept))
 	for _, c := range kept {
-		s := &segmentFile{
-			path: c.path, base: c.base, epoch: c.header.Epoch, size: c.size, mapping: c.mapping, logger: l.logger,
+		s, err := l.take(c)
+		if err != nil {
+			return err
 		}
 		l.mu.epoch = max(l.mu.epoch, c.header.Epoch)
-		if !c.mapping.Acquire() {
-			panic("wal: mapping lost before its first use")
-		}
+		l.mu.timeMs = max(l.mu.timeMs, s.maxTime.Load())
 		list = append(list, s)
 		if c.fault != nil {
 			l.found.headers = append(l.found.headers, c)
 		}
-		if c.old != nil {
-			old := &oldFile{head: c.old.footer, cache: l.cache}
-			if c.checked {
-				old = newOldFile(&oldTables{footer: c.old.footer, damages: c.old.damages}, l.cache)
-			}
-			s.adoptOld(old)
-			l.mu.timeMs = max(l.mu.timeMs, c.old.footer.MaxTime)
-			continue
-		}
-		found := places{footer: c.footer, checked: c.checked && c.tableFault == nil}
-		if c.footer == nil {
-			// The footer that Start will write serves until then from memory.
-			scanned, err := scannedFooter(c.scan)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.path, err)
-			}
-			found = places{footer: &scanned, checked: true}
+		if c.old == nil && c.footer == nil {
 			l.found.unsealed = append(l.found.unsealed, c)
 		}
-		s.adoptFooter(found)
-		l.mu.timeMs = max(l.mu.timeMs, found.footer.MaxTime)
 	}
 	l.segments.Store(&list)
 	l.recovery.Segments = len(list)
@@ -307,6 +288,35 @@ func (l *Log) adopt(kept []*candidate) error {
 	}
 	l.last.Store(uint64(l.recovery.Last))
 	return nil
+}
+
+// take makes a file of the log of what was found, with a lease of its own on the mapping.
+func (f *fileList) take(c *candidate) (*segmentFile, error) {
+	s := &segmentFile{
+		path: c.path, base: c.base, epoch: c.header.Epoch, size: c.size, mapping: c.mapping, logger: f.logger,
+	}
+	if c.old != nil {
+		old := &oldFile{head: c.old.footer, cache: f.cache}
+		if c.checked {
+			old = newOldFile(&oldTables{footer: c.old.footer, damages: c.old.damages}, f.cache)
+		}
+		s.adoptOld(old)
+	} else {
+		found := places{footer: c.footer, checked: c.checked && c.tableFault == nil}
+		if c.footer == nil {
+			// The footer that Start will write serves until then from memory.
+			scanned, err := scannedFooter(c.scan)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.path, err)
+			}
+			found = places{footer: &scanned, checked: true}
+		}
+		s.adoptFooter(found)
+	}
+	if !c.mapping.Acquire() {
+		panic("wal: mapping lost before its first use")
+	}
+	return s, nil
 }
 
 // scannedFooter makes the footer of a scanned segment in memory.

@@ -59,6 +59,9 @@ func (s *segmentFile) sound() *places {
 		return p
 	}
 	if err := s.guarded(p.footer.Check); err != nil {
+		if s.gone() != nil {
+			return p
+		}
 		return s.remakeLocked(p, err)
 	}
 	p = &places{footer: p.footer, checked: true}

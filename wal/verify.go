@@ -1,12 +1,8 @@
 package wal
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 
 	"github.com/millrace-mq/millrace/segment"
@@ -57,19 +53,14 @@ func Verify(dir string) (Report, error) {
 		return Report{}, err
 	}
 	defer decoder.Close()
-	v := verifier{decoder: decoder, whole: true}
-	candidates, err := v.open(dir)
-	defer releaseAll(candidates)
+	v := verifier{survey: survey{decoder: decoder}}
+	files, err := logFiles(dir)
 	if err != nil {
 		return v.report, fmt.Errorf("verify %s: %w", dir, err)
 	}
-	end, err := v.end(candidates)
-	if err != nil {
-		v.fault(dir, 0, 0, err.Error())
-	}
-	for _, q := range end.recovery.Quarantined {
-		v.fault(q.Path, q.Offset, 0, quarantineReason(q))
-	}
+	candidates := v.open(files)
+	defer releaseAll(candidates)
+	end := v.end(dir, v.legible(candidates, func(c *candidate) { c.checkTables(decoder); c.bringIn() }))
 	v.report.First, v.report.Last = end.recovery.First, end.recovery.Last
 	v.report.Dropped = end.recovery.Dropped
 	for _, c := range end.beyond {
@@ -84,107 +75,17 @@ func Verify(dir string) (Report, error) {
 			v.fault(c.path, 0, 0, err.Error())
 		}
 	}
+	v.report.Superseded, v.report.Faults = v.superseded, v.faults
 	return v.report, nil
-}
-
-// end finds the files that count, and where the last of them ends.
-func (v *verifier) end(candidates []*candidate) (end logEnd, err error) {
-	err = guarded(mappingsOf(candidates), func() (err error) {
-		kept := v.generations(candidates)
-		forgetTorn(kept)
-		scanUnsealed(kept)
-		end, err = findEnd(kept)
-		return err
-	})
-	return end, err
-}
-
-func releaseAll(candidates []*candidate) {
-	for _, c := range candidates {
-		if c.mapping != nil {
-			c.mapping.Release()
-		}
-	}
 }
 
 // verifier is the state of one Verify.
 type verifier struct {
-	decoder *segment.OldDecoder
-	whole   bool // all of each file is read, not only what tells its place
-
+	survey
 	report Report
 	epoch  uint64 // of the segment before
 	timeMs int64  // of the batch before
 	synced segment.LSN
-}
-
-func (v *verifier) fault(path string, offset int64, lsn segment.LSN, reason string) {
-	v.report.Faults = append(v.report.Faults, Fault{path, offset, lsn, reason})
-}
-
-func quarantineReason(q Quarantine) string {
-	if q.To < q.From {
-		return q.Reason
-	}
-	return fmt.Sprintf("records %d to %d: %s", q.From, q.To, q.Reason)
-}
-
-// open opens what can be opened and reports what cannot.
-func (v *verifier) open(dir string) ([]*candidate, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var candidates []*candidate
-	for _, entry := range entries {
-		n := parseName(entry.Name())
-		if n.kind != segmentKind && n.kind != oldKind {
-			continue
-		}
-		path := filepath.Join(dir, entry.Name())
-		c, err := openFile(path, n, anyShard, v.decoder)
-		if err == nil {
-			err = guarded(mappingsOf([]*candidate{c}), func() error { v.prepare(c); return nil })
-		}
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			continue // retired since the directory was read
-		case err != nil:
-			v.fault(path, 0, 0, err.Error())
-			if c != nil && c.mapping != nil {
-				c.mapping.Release()
-			}
-			continue
-		}
-		if len(candidates) > 0 && c.fault == nil && candidates[0].fault == nil &&
-			c.header.Shard != candidates[0].header.Shard {
-			v.fault(path, 0, 0, fmt.Sprintf("shard %d among segments of shard %d", c.header.Shard, candidates[0].header.Shard))
-		}
-		candidates = append(candidates, c)
-	}
-	slices.SortFunc(candidates, func(a, b *candidate) int { return cmp.Compare(a.base, b.base) })
-	return candidates, nil
-}
-
-// prepare reads what is read of a file before it is known where the log ends.
-func (v *verifier) prepare(c *candidate) {
-	if v.whole {
-		c.checkTables(v.decoder)
-		c.bringIn()
-	}
-}
-
-// bringIn reads a byte of each page of a file that is read before it is known where the log ends. A page that cannot
-// be read is then this file's fault alone, and the others are still told their place by what is left.
-func (c *candidate) bringIn() {
-	if c.mapping == nil || c.old == nil && c.footer != nil {
-		return
-	}
-	sum := byte(0)
-	for at := 0; at < len(c.mapping.Bytes()); at += os.Getpagesize() {
-		sum ^= c.mapping.Bytes()[at]
-	}
-	runtime.KeepAlive(sum)
 }
 
 // segment checks one segment of the log against its footer and itself.

@@ -44,19 +44,3 @@ func (c *candidate) oldInfo() SegmentInfo {
 		Old: true, Records: footer.Records(), Bytes: footer.RawBytes,
 	}
 }
-
-// generations reports files that stand for others, and returns those that count.
-func (v *verifier) generations(candidates []*candidate) []*candidate {
-	g := tellGenerations(candidates, v.decoder)
-	for _, c := range g.superseded {
-		v.report.Superseded = append(v.report.Superseded, c.path)
-	}
-	for _, c := range g.aside {
-		reason := "superseded in part by a damaged old-generation file"
-		if c.old != nil {
-			reason = "damaged; the files that it was made from are there and count"
-		}
-		v.fault(c.path, 0, 0, reason)
-	}
-	return g.kept
-}

@@ -11,12 +11,14 @@ import (
 // View is one goroutine's access to records. It holds a lease on every segment that it gave a record
 // of, until Release; records are borrowed until then.
 type View struct {
-	log     *Log
+	files   *fileList
+	log     *Log         // whose records just appended are not checked; nil = another process writes
 	current *segmentFile // of the record given last; holds a lease
 	held    []*segmentFile
 
 	block  []byte // of an old-generation file, that the record given last is in
 	blocks int    // that records given since Release keep in memory
+	copied []byte // the record given last, of a file that another process may use again at any time
 }
 
 // viewBlocks is how many decompressed blocks a view keeps in memory by the records that it gave. Further
@@ -24,7 +26,7 @@ type View struct {
 const viewBlocks = 8
 
 // NewView returns a view; it costs nothing until it is used.
-func (l *Log) NewView() *View { return &View{log: l} }
+func (l *Log) NewView() *View { return &View{files: &l.fileList, log: l} }
 
 // Record returns a record. Errors match ErrGone (removed by Retire or Relocate), ErrNotWritten, or
 // segment.ErrCorrupt.
@@ -36,7 +38,7 @@ func (v *View) Record(lsn segment.LSN) (segment.Record, error) {
 	if s.old != nil {
 		return v.oldRecord(s, lsn)
 	}
-	return s.record(lsn, v.log)
+	return s.record(lsn, v)
 }
 
 // at returns the file of lsn, on which the view then holds a lease.
@@ -67,7 +69,7 @@ func (v *View) oldRecord(s *segmentFile, lsn segment.LSN) (segment.Record, error
 // Release gives all leases back. Records that the view gave are invalid from then on.
 func (v *View) Release() {
 	for i, s := range v.held {
-		v.log.warmed(s)
+		v.files.warmed(s)
 		s.mapping.Release()
 		v.held[i] = nil
 	}
@@ -83,14 +85,14 @@ func (v *View) enter(lsn segment.LSN) (*segmentFile, error) {
 			return s, nil
 		}
 	}
-	if lsn > v.log.Last() {
-		return nil, fmt.Errorf("record %d: %w (last is %d)", lsn, ErrNotWritten, v.log.Last())
+	if lsn > v.files.Last() {
+		return nil, fmt.Errorf("record %d: %w (last is %d)", lsn, ErrNotWritten, v.files.Last())
 	}
 	for {
-		s := v.log.find(lsn)
+		s := v.files.find(lsn)
 		switch {
 		case s == nil:
-			return nil, fmt.Errorf("record %d: %w (first is %d)", lsn, ErrGone, v.log.First())
+			return nil, fmt.Errorf("record %d: %w (first is %d)", lsn, ErrGone, v.files.First())
 		case lsn > s.lastLSN():
 			return nil, s.damaged(lsn, 0, "segment that held the record is missing")
 		case s.mapping.Acquire():
@@ -103,8 +105,8 @@ func (v *View) enter(lsn segment.LSN) (*segmentFile, error) {
 }
 
 // find returns the segment with the greatest base up to lsn, nil when lsn lies before all.
-func (l *Log) find(lsn segment.LSN) *segmentFile {
-	list := l.list()
+func (f *fileList) find(lsn segment.LSN) *segmentFile {
+	list := f.list()
 	i := sort.Search(len(list), func(i int) bool { return list[i].base > lsn })
 	if i == 0 {
 		return nil
