@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/millrace-mq/millrace/server/amqp"
-	"github.com/millrace-mq/millrace/server/internal/pattern"
+	"github.com/millrace-mq/millrace/server/pattern"
 )
 
 // Operation is what somebody wants to do with a resource.

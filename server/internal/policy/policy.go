@@ -6,7 +6,7 @@ import (
 
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/server/amqp"
-	"github.com/millrace-mq/millrace/server/internal/pattern"
+	"github.com/millrace-mq/millrace/server/pattern"
 )
 
 // ApplyTo says what a policy is for; the empty string is ApplyToAll (POL-02).

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/millrace-mq/millrace/server/amqp"
-	"github.com/millrace-mq/millrace/server/internal/pattern"
+	"github.com/millrace-mq/millrace/server/pattern"
 )
 
 // Set holds the policies of one virtual host. The zero value is empty. Put and Delete need to be alone;

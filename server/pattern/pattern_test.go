@@ -3,7 +3,7 @@ package pattern_test
 import (
 	"testing"
 
-	"github.com/millrace-mq/millrace/server/internal/pattern"
+	"github.com/millrace-mq/millrace/server/pattern"
 )
 
 func TestPatterns(t *testing.T) {
