@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
@@ -26,14 +25,20 @@ type past struct {
 	stories  map[string]*history.Story // by body
 }
 
-// readPast folds the log of the stopped broker, from a record on.
-func (f *fixture) readPast(from segment.LSN) *past {
+func (f *fixture) reader() *wal.Reader {
 	f.Helper()
-	l, err := wal.Open(wal.Config{Dir: filepath.Join(f.cfg.Data, "log")})
+	r, err := wal.OpenReader(filepath.Join(f.cfg.Data, "log"))
 	if err != nil {
 		f.Fatal(err)
 	}
-	defer l.Close()
+	f.Cleanup(func() { r.Close() })
+	return r
+}
+
+// readPast folds the log of the stopped broker, from a record on.
+func (f *fixture) readPast(from segment.LSN) *past {
+	f.Helper()
+	l := f.reader()
 	p := &past{f, history.NewTopology(), history.NewContents(), make(map[string]*history.Story)}
 	cursor := l.Cursor(from)
 	defer cursor.Close()
@@ -52,7 +57,7 @@ func (f *fixture) readPast(from segment.LSN) *past {
 func (p *past) apply(cursor *wal.Cursor) {
 	p.t.Helper()
 	r := cursor.Record()
-	when := time.UnixMilli(r.Time())
+	when := cursor.Time()
 	var queues []segment.QueueID
 	err := p.topology.Apply(r, when)
 	if r.Kind() == segment.KindPublish && err == nil {
@@ -223,10 +228,7 @@ func TestHistoryTellsTheTopologyAndTheRoutesOfTheBroker(t *testing.T) {
 	f.start() // it begins a segment, with a catalogue of all
 	f.stop()
 	whole := f.readPast(1)
-	files, _, err := wal.List(filepath.Join(f.cfg.Data, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := f.reader().Files()
 	// Where the beginning is gone, the catalogue says the same.
 	late := f.readPast(files[len(files)-1].Base)
 	if got, want := described(late.topology), described(whole.topology); got != want || !strings.Contains(got, "queue") {
