@@ -212,6 +212,10 @@ func (s *Server) serve(l *listener, conn net.Conn) {
 	s.mu.conns.Go(func() { session.Serve(l.session, s.broker, conn, &s.stopper) })
 }
 
+// ServeConn serves a client whose connection came some other way than to a port: within the process, over a pipe. It
+// returns at once; the connection is as one that came to the port without TLS.
+func (s *Server) ServeConn(conn net.Conn) { s.serve(s.listeners[0], conn) }
+
 // Failed is closed when a write or a sync of the log has failed, which is never tried again. Nothing is stored or
 // confirmed from then on; what Shutdown returns says why.
 func (s *Server) Failed() <-chan struct{} { return s.broker.Failed() }

@@ -8,6 +8,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	main "github.com/millrace-mq/millrace/cmd/millrace"
 )
 
 // These tests drive the built binary from outside, as its users do: over
@@ -23,9 +27,16 @@ const patience = 20 * time.Second
 // scratch holds the built binary; TestMain makes and removes it.
 var scratch string
 
+// Called as millrace the tests' binary is millrace, which spares transcripts the build.
 func TestMain(m *testing.M) {
-	os.Exit(runTests(m))
+	testscript.Main(suite{m}, map[string]func(){"millrace": main.Main})
 }
+
+// suite is the tests with what they leave behind removed.
+type suite struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (s suite) Run() int { return runTests(s.M) }
 
 func runTests(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "millrace-test-")
