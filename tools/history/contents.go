@@ -64,7 +64,7 @@ func (c *Contents) Apply(r segment.Record, queues []segment.QueueID, t *Topology
 		for _, q := range t.Deleted() {
 			c.forget(q.ID)
 		}
-		if r.Kind() == segment.KindTopology && t.Started().LSN == r.LSN() {
+		if t.Started().LSN == r.LSN() {
 			c.restart(t)
 		}
 	}

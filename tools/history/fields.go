@@ -54,7 +54,7 @@ func (f *fields) id(lsn segment.LSN) segment.QueueID {
 // consumer reads what is there: the record is for people.
 func (f *fields) consumer(at Moment) *Consumer {
 	c := &Consumer{Started: at, Fields: f.table}
-	id, _ := amqp.Int(f.table["id"])
+	id, _ := amqp.Int(f.table["queue"])
 	channel, _ := amqp.Int(f.table["channel"])
 	c.Queue, c.Channel = segment.QueueID(id), uint16(channel)
 	c.Tag, _ = f.table["tag"].(string)

@@ -283,7 +283,7 @@ func FuzzAnyTopologyRecordIsTaken(f *testing.F) {
 		{"op": "bind", "vhost": 1, "source": "x", "destination": "q", "destination_type": "queue", "routing_key": "#", "arguments": amqp.Table{}},
 		{"op": "policy.put", "vhost": 1, "policy": amqp.Table{"name": "p", "pattern": "(", "apply_to": "all", "priority": 1, "definition": amqp.Table{}, "operator": false}},
 		{"op": "keeper.declare", "vhost": 1, "exchange": "x", "keeps": "history"},
-		{"op": "consumer.start", "id": 1, "tag": "t"},
+		{"op": "consumer.start", "queue": 1, "tag": "t"},
 	} {
 		f.Add([]byte(seed.Raw()), false)
 	}

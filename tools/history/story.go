@@ -104,7 +104,7 @@ func (s *Story) Apply(r segment.Record, when time.Time, queues []segment.QueueID
 			return err
 		}
 		s.horizon(e, horizon)
-	case segment.KindTopology, segment.KindCatalogue:
+	default:
 		s.topology(e, r, t)
 	}
 	return nil

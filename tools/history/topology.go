@@ -63,6 +63,10 @@ func (t *Topology) Apply(r segment.Record, when time.Time) error {
 			t.at = Moment{r.LSN(), when}
 			t.endCatalogue()
 		}
+		if name := kind.String(); name == "consumer" || name == "start" { // tables as well
+			t.at = Moment{r.LSN(), when}
+			return t.entry(r.Payload(), r.LSN())
+		}
 	}
 	return nil
 }
