@@ -162,17 +162,50 @@ func (b *Batch) AbortPublish() {
 // AppendSettle adds a settle record: the entries of q within ranges are gone. Ranges keep their
 // order; each needs 1 <= From <= To.
 func (b *Batch) AppendSettle(time int64, vhost uint32, q QueueID, reason SettleReason, ranges []Range) {
+	b.AppendSettled(SettleHead{Time: time, VHost: vhost, Queue: q, Reason: reason}, ranges)
+}
+
+// SettleHead is everything of a settle but its ranges.
+type SettleHead struct {
+	Time                int64 // ms
+	VHost               uint32
+	Queue               QueueID
+	Reason              SettleReason
+	Consumer, Successor Reference // what Settle's fields of these names will say
+}
+
+// AppendSettled is AppendSettle with all that a settle can tell. References by place are to records that are in the
+// batch already.
+func (b *Batch) AppendSettled(h SettleHead, ranges []Range) {
 	for _, r := range ranges {
 		if r.From == 0 || r.To < r.From {
 			b.fault(fmt.Errorf("segment: settle range %d to %d is none", r.From, r.To))
 			return
 		}
 	}
-	if !b.begin(KindSettle, 0, vhost, time, settleCount+10+20*len(ranges)) {
+	place := len(b.records) + 1
+	if h.Consumer.Place >= place || h.Successor.Place >= place {
+		b.fault(errors.New("segment: a settle refers to a record that is not in the batch yet"))
 		return
 	}
-	b.buf = binary.LittleEndian.AppendUint64(b.buf, uint64(q))
-	b.buf = append(b.buf, byte(reason))
+	flags := Flags(0)
+	if !h.Consumer.isNone() {
+		flags |= FlagConsumer
+	}
+	if !h.Successor.isNone() {
+		flags |= FlagSuccessor
+	}
+	if !b.begin(KindSettle, flags, h.VHost, h.Time, settleRest+30+20*len(ranges)) {
+		return
+	}
+	b.buf = binary.LittleEndian.AppendUint64(b.buf, uint64(h.Queue))
+	b.buf = append(b.buf, byte(h.Reason))
+	if !h.Consumer.isNone() {
+		b.buf = h.Consumer.append(b.buf, place)
+	}
+	if !h.Successor.isNone() {
+		b.buf = h.Successor.append(b.buf, place)
+	}
 	b.buf = appendRanges(b.buf, ranges)
 	b.end()
 }
@@ -199,7 +232,7 @@ func (b *Batch) AppendRouteSet(time int64, set *RouteSet) {
 	b.end()
 }
 
-// Append adds a record whose payload this package does not look into (topology, catalogue).
+// Append adds a record whose payload this package does not look into (topology, catalogue, consumer, start).
 func (b *Batch) Append(kind Kind, flags Flags, vhost uint32, time int64, payload []byte) {
 	if !b.begin(kind, flags, vhost, time, len(payload)) {
 		return

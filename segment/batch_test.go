@@ -36,6 +36,45 @@ func TestSettleRangesComeBackInOrder(t *testing.T) {
 	})
 }
 
+func TestSettleNamesRecordsBeforeIt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		first := LSN(rapid.Uint64Range(2, 1<<62).Draw(t, "first"))
+		before := rapid.IntRange(1, 300).Draw(t, "records before it")
+		reference := func(name string) (Reference, LSN) {
+			switch rapid.IntRange(0, 2).Draw(t, name) {
+			case 0:
+				return Reference{}, 0
+			case 1:
+				place := rapid.IntRange(1, before).Draw(t, name+"'s place")
+				return Reference{Place: place}, first + LSN(place-1)
+			}
+			lsn := LSN(rapid.Uint64Range(1, uint64(first-1)).Draw(t, name+"'s number"))
+			return Reference{LSN: lsn}, lsn
+		}
+		h := SettleHead{Queue: 7, Reason: SettleTransfer}
+		var consumer, successor LSN
+		h.Consumer, consumer = reference("consumer")
+		h.Successor, successor = reference("successor")
+		var b Batch
+		for range before {
+			b.Append(KindConsumer, 0, 1, 1, []byte("x"))
+		}
+		b.AppendSettled(h, []Range{{1, 1}})
+		view, err := ParseBatch(b.Seal(first, testEpoch, 1, 0), 0, testEpoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range view.Records() {
+			if r.Kind() != KindSettle {
+				continue
+			}
+			if s, err := r.Settle(); err != nil || s.Consumer != consumer || s.Successor != successor {
+				t.Fatalf("%+v: %v, want consumer %d, successor %d", s, err, consumer, successor)
+			}
+		}
+	})
+}
+
 func TestBuilderRefusesWhatCannotBeWritten(t *testing.T) {
 	open := func(b *Batch, size int) { b.BeginPublish(PublishHead{BodySize: size}) }
 	cases := map[string]struct {
@@ -53,7 +92,10 @@ func TestBuilderRefusesWhatCannotBeWritten(t *testing.T) {
 		"body over the limit":   {func(b *Batch) { open(b, MaxRecord) }, ErrTooLarge},
 		"names over the limit":  {func(b *Batch) { b.BeginPublish(PublishHead{Keys: make([]byte, 1<<16)}) }, ErrTooLarge},
 		"range from nothing":    {func(b *Batch) { b.AppendSettle(0, 0, 1, SettleAck, []Range{{0, 4}}) }, nil},
-		"range backwards":       {func(b *Batch) { b.AppendSettle(0, 0, 1, SettleAck, []Range{{4, 3}}) }, nil},
+		"reference ahead": {func(b *Batch) {
+			b.AppendSettled(SettleHead{Queue: 1, Reason: SettleAck, Consumer: Reference{Place: 1}}, nil)
+		}, nil},
+		"range backwards": {func(b *Batch) { b.AppendSettle(0, 0, 1, SettleAck, []Range{{4, 3}}) }, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -88,6 +88,36 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
+// FuzzSettle decodes settles with references.
+func FuzzSettle(f *testing.F) {
+	huge := bytes.Repeat([]byte{0xFF}, 10)
+	for _, references := range map[string][]byte{
+		"by number": {2, 4}, "by place": {3, 5}, "to itself": {1, 1}, "to one behind": {200, 2}, "far back": {255, 127}, "endless": huge, "none": {},
+	} {
+		for _, flags := range []Flags{0, FlagConsumer, FlagSuccessor, FlagConsumer | FlagSuccessor} {
+			f.Add(uint8(flags), append(append(make([]byte, 9), references...), 1, 2, 0))
+		}
+	}
+	f.Fuzz(func(t *testing.T, flags uint8, payload []byte) {
+		var b Batch
+		b.Append(KindSettle, Flags(flags), 0, 0, payload)
+		r, err := RecordAt(b.Seal(50, testEpoch, 0, 0), BatchHeaderSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := r.Settle()
+		if err != nil {
+			return
+		}
+		if s.Consumer >= 50 || s.Successor >= 50 {
+			t.Fatalf("refers to what is not written yet: %+v", s)
+		}
+		if (s.Consumer != 0) != (r.Flags()&FlagConsumer != 0) || (s.Successor != 0) != (r.Flags()&FlagSuccessor != 0) {
+			t.Fatalf("flags %d and references do not go together: %+v", flags, s)
+		}
+	})
+}
+
 func FuzzParseHeader(f *testing.F) {
 	sound := AppendHeader(nil, Header{Epoch: testEpoch, Base: 1})
 	length := func(n uint32) []byte {

@@ -32,8 +32,15 @@ func everyKind(t testing.TB) []byte {
 	second.AppendSettle(1700000000003, 3, 12, SettleReject, []Range{{103, 103}, {101, 102}, {5000, 1 << 40}})
 	second.AppendHorizon(1700000000004, 3, 12, 104)
 	second.Append(KindTopology, 0, 4, 1700000000005, []byte{0, 1, 2, 3, 0xFF})
+	second.Append(KindStart, 0, 0, 1700000000006, []byte("start"))
+	second.Append(KindConsumer, 0, 3, 1700000000007, []byte("consumer"))
+	consumer := Reference{Place: second.Count()}
+	second.AppendSettled(SettleHead{Time: 1700000000008, VHost: 3, Queue: 12, Reason: SettleReturn, Consumer: consumer}, []Range{{90, 92}})
+	second.AppendSettled(SettleHead{
+		Time: 1700000000009, VHost: 3, Queue: 12, Reason: SettleTransfer, Consumer: Reference{LSN: 70}, Successor: Reference{Place: 1},
+	}, []Range{{92, 92}})
 	file := AppendHeader(nil, Header{
-		Shard: 2, Required: FeatureOld, Optional: 1 << 40, Epoch: testEpoch, Base: 101, Created: 1699999999999, FileSize: 1 << 16,
+		Shard: 2, Required: SegmentFeatures, Optional: 1 << 40, Epoch: testEpoch, Base: 101, Created: 1699999999999, FileSize: 1 << 16,
 	})
 	for _, b := range []*Batch{&first, &second} {
 		if err := b.Err(); err != nil {
@@ -44,7 +51,7 @@ func everyKind(t testing.TB) []byte {
 	file = append(file, second.Seal(103, testEpoch, 1700000000011, 102)...)
 	scan := ScanFile(file, ScanConfig{Epoch: testEpoch, First: 101})
 	summary := scan.Summary
-	summary.Synced, summary.Closed = 107, true
+	summary.Synced, summary.Closed = 111, true
 	return AppendScannedFooter(file, summary, scan.Places, scan.Sets, int64(len(file)))
 }
 
@@ -60,6 +67,15 @@ func TestGoldenSegmentIsStillReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "every-kind.txt", describe(t, parseDump(t, string(dump))))
+}
+
+// TestSegmentFromBeforeTakersIsStillReadable reads a file that lacks FeatureTakers.
+func TestSegmentFromBeforeTakersIsStillReadable(t *testing.T) {
+	dump, err := os.ReadFile(filepath.Join("testdata", "before-takers.hex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "before-takers.txt", describe(t, parseDump(t, string(dump))))
 }
 
 func golden(t *testing.T, name, got string) {
@@ -165,6 +181,9 @@ func describePayload(t *testing.T, r Record) string {
 		var ranges []Range
 		for got := range s.Ranges() {
 			ranges = append(ranges, got)
+		}
+		if s.Consumer != 0 || s.Successor != 0 {
+			return fmt.Sprintf("queue %d %v %v consumer %d successor %d %v", s.Queue, s.Reason, ranges, s.Consumer, s.Successor, err)
 		}
 		return fmt.Sprintf("queue %d %v %v %v", s.Queue, s.Reason, ranges, err)
 	case KindHorizon:

@@ -16,8 +16,19 @@ const (
 // that does not know them would take what they stand for as lost.
 const FeatureOld uint64 = 1 << 0
 
+// FeatureTakers is the required feature bit of a file whose settles may name consumers and successors or tell of
+// returns, and that may have records of the kinds KindConsumer and KindStart. A reader that does not know it would
+// take what came back for gone.
+const FeatureTakers uint64 = 1 << 1
+
+// The required feature bits that this build sets, and understands: of a segment, and of an old-generation file.
+const (
+	SegmentFeatures = FeatureOld | FeatureTakers
+	OldFeatures     = FeatureTakers
+)
+
 // segmentHeader is what is special about a segment's header; constant after start.
-var segmentHeader = headerKind{magic: "MILLRACE", version: Version, required: FeatureOld, end: headerFileSize + 8}
+var segmentHeader = headerKind{magic: "MILLRACE", version: Version, required: SegmentFeatures, end: headerFileSize + 8}
 
 // Header is what the first page of a segment says.
 type Header struct {

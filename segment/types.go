@@ -21,6 +21,8 @@ const (
 	KindTopology  Kind = 4
 	KindCatalogue Kind = 5
 	KindRouteSet  Kind = 6
+	KindConsumer  Kind = 7
+	KindStart     Kind = 8
 )
 
 // String returns the kind's name as the tools print it.
@@ -38,6 +40,10 @@ func (k Kind) String() string {
 		return "catalogue"
 	case KindRouteSet:
 		return "route-set"
+	case KindConsumer:
+		return "consumer"
+	case KindStart:
+		return "start"
 	}
 	return "unknown"
 }
@@ -53,9 +59,13 @@ const (
 	FlagDeadLettered Flags = 2
 	// FlagBlindCopies marks a message whose headers name further routing keys that consumers must not see.
 	FlagBlindCopies Flags = 4
+	// FlagConsumer marks a settle that names the consumer who had the entries.
+	FlagConsumer Flags = 8
+	// FlagSuccessor marks a settle that names the publish that its entry went on as.
+	FlagSuccessor Flags = 16
 )
 
-// SettleReason says why entries left their queue.
+// SettleReason says what happened to entries of a queue: they left it, or with SettleReturn they came back.
 type SettleReason uint8
 
 // The reasons of a settle record.
@@ -67,6 +77,8 @@ const (
 	SettlePurge    SettleReason = 5
 	SettleDrop     SettleReason = 6
 	SettleTransfer SettleReason = 7
+	// SettleReturn: the entries came back from a consumer and are still in the queue.
+	SettleReturn SettleReason = 8
 )
 
 // String returns the reason's name as the tools print it.
@@ -86,6 +98,8 @@ func (r SettleReason) String() string {
 		return "drop"
 	case SettleTransfer:
 		return "transfer"
+	case SettleReturn:
+		return "return"
 	}
 	return "unknown"
 }

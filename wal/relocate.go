@@ -155,7 +155,7 @@ func (r *relocation) run(victims []*segmentFile, path string) (*segmentFile, err
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails
 	header := segment.OldHeader{
-		Shard: l.cfg.Shard, Epoch: newest.epoch>>32<<32 | uint64(binary.LittleEndian.Uint32(random[:])),
+		Shard: l.cfg.Shard, Required: segment.OldFeatures, Epoch: newest.epoch>>32<<32 | uint64(binary.LittleEndian.Uint32(random[:])),
 		First: victims[0].base, Last: newest.lastLSN(), Created: time.Now().UnixMilli(),
 	}
 	var err error

@@ -69,7 +69,7 @@ func (l *Log) activateLocked(ready *spare) error {
 	l.mu.epoch = nextEpoch(l.mu.epoch, random)
 	l.mu.timeMs = max(l.mu.timeMs, time.Now().UnixMilli())
 	l.mu.header = segment.AppendHeader(l.mu.header[:0], segment.Header{
-		Shard: l.cfg.Shard, Required: segment.FeatureOld, Epoch: l.mu.epoch, Base: base, Created: l.mu.timeMs, FileSize: ready.size,
+		Shard: l.cfg.Shard, Required: segment.SegmentFeatures, Epoch: l.mu.epoch, Base: base, Created: l.mu.timeMs, FileSize: ready.size,
 	})
 	s := &segmentFile{
 		path: l.file(segmentName(base)), base: base, epoch: l.mu.epoch, size: ready.size,

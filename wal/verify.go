@@ -206,7 +206,7 @@ func checkRecord(r segment.Record, sets map[uint64]bool, queues []segment.QueueI
 		}
 		sets[id] = true
 		return r.AppendRouteSet(queues)
-	case segment.KindTopology, segment.KindCatalogue:
+	case segment.KindTopology, segment.KindCatalogue, segment.KindConsumer, segment.KindStart:
 		return queues, nil
 	}
 	return queues, fmt.Errorf("unknown kind %d", r.Kind())

@@ -342,6 +342,9 @@ func (b *Broker) replaySettle(r segment.Record) error {
 	if vh == nil || vh.state.byID[s.Queue] == nil {
 		return nil
 	}
+	if s.Reason == segment.SettleReturn {
+		return nil // how often is not counted again: the view may hold it already
+	}
 	q := vh.state.byID[s.Queue]
 	for span := range s.Ranges() {
 		q.Settled(span.From, span.To)

@@ -143,6 +143,9 @@ func (s *survivors) judge(r segment.Record, queues []segment.QueueID) ([]segment
 		h, err := r.Horizon()
 		_, exists := s.queues[h.Queue]
 		return nil, exists || err != nil
+	case segment.KindConsumer:
+		// Who settles says so again in each segment, and the messages of this one that were settled go now.
+		return nil, false
 	}
 	// Topology is kept whole: what a queue that is gone did to exchanges that delete themselves can only be told
 	// by its whole story.
@@ -168,8 +171,8 @@ func (s *survivors) needsSettle(r segment.Record) bool {
 	if err != nil {
 		return true
 	}
-	if _, exists := s.queues[settle.Queue]; !exists {
-		return false
+	if _, exists := s.queues[settle.Queue]; !exists || settle.Reason == segment.SettleReturn {
+		return false // what came back is history: it removes nothing
 	}
 	for span := range settle.Ranges() {
 		if !s.covers(span, r.LSN()) {
