@@ -12,6 +12,7 @@ type Agenda struct {
 	expired  []*Queue
 	deaths   []Death
 	untimed  []*Queue // see retime.go
+	starts   []*Taker
 	timers   timers
 	syncing  syncing // see synced.go
 
@@ -32,8 +33,8 @@ func (a *Agenda) Dispatch(now int64) {
 	a.dispatch = a.dispatch[:0]
 }
 
-// HasJournal reports whether a queue has something to write to the log.
-func (a *Agenda) HasJournal() bool { return len(a.journal) > 0 }
+// HasJournal reports whether a queue has something to write to the log, or a taker has started.
+func (a *Agenda) HasJournal() bool { return len(a.journal) > 0 || len(a.starts) > 0 }
 
 // TakeJournal appends the queues that have something for the log to dst and clears the list. Each of
 // them must be asked with [Queue.TakeJournal] and [Queue.NextHorizon] before the lock is released.

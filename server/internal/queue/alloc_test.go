@@ -19,7 +19,7 @@ func TestMessageInSteadyStateCostsNoAllocation(t *testing.T) {
 	ch := queue.NewChannel(1, out)
 	f.consume(q, queue.Consumer{Tag: "c", Channel: ch, Limit: 10})
 	var queues []*queue.Queue
-	ignore := func(segment.SettleReason, []segment.Range) {}
+	ignore := func(*queue.Taker, segment.SettleReason, []segment.Range) {}
 	message := func() {
 		f.last++
 		f.add(q, f.last, 100, false)

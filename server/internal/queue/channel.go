@@ -69,6 +69,9 @@ type Channel struct {
 	consumed  int // held by consumers that share it; basic.get does not count (QOS-04)
 	reserved  []reservation
 	doomed    bool // somebody has been told to close it
+
+	getters map[*Queue]*Taker // the durable queues that basic.get took something of, and the channel as their taker
+	sweep   int               // length of getters at which those of deleted queues are forgotten
 }
 
 // NewChannel makes a channel whose deliveries go to outlet.
@@ -152,18 +155,19 @@ func (ch *Channel) Close() {
 // conclude applies the outcome and gives the credit back. logged says that the log knows already.
 func (ch *Channel) conclude(u *unsettled, o Outcome, logged bool) {
 	q, c := u.queue, u.consumer
+	by := ch.taker(q, c)
 	switch {
 	case u.returned:
 	case o == Returned || o == Failed:
-		q.requeue(u.entry, o == Failed)
+		q.requeue(u.entry, o == Failed, by)
 	case o == Unread:
 		q.postpone(u.entry)
 	case o == Rejected && q.rules.DeadLetters:
-		q.die(u.entry, CauseRejected)
+		q.die(u.entry, CauseRejected, by)
 	case logged:
 		q.forget(u.entry)
 	default:
-		q.settle(u.entry, o.reason())
+		q.settle(u.entry, o.reason(), by)
 	}
 	u.queue, u.consumer = nil, nil
 	ch.held.live--

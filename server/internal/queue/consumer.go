@@ -24,6 +24,7 @@ type Consumer struct {
 	ConsumerRules
 
 	queue     *Queue // nil once it is cancelled or its queue deleted
+	taker     *Taker // nil if the log is told nothing of the queue
 	unsettled int
 }
 
@@ -70,6 +71,10 @@ func (q *Queue) Consume(c *Consumer) error {
 		q.active = c // and stays so while it is there, whoever comes; but see pickActive (SAC-02)
 	}
 	c.Channel.consumers = append(c.Channel.consumers, c)
+	if q.Durable {
+		c.taker = &Taker{Queue: q, Channel: c.Channel, Consumer: c}
+		q.agenda.start(c.taker)
+	}
 	q.agenda.schedule(q)
 	q.wake()
 	q.expect()

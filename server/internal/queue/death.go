@@ -14,6 +14,7 @@ type Death struct {
 	Queue    *Queue
 	LSN      segment.LSN
 	Cause    Cause
+	By       *Taker // who had it, nil if nobody had
 	entry    entry
 	deadline int64 // of one that is due
 }
@@ -22,7 +23,7 @@ type Death struct {
 func (d *Death) Bury() { d.Queue.forget(d.entry) }
 
 // Drop makes the dead message leave its queue when nobody wants it after all.
-func (d *Death) Drop() { d.Queue.settle(d.entry, d.Cause.reason()) }
+func (d *Death) Drop() { d.Queue.settle(d.entry, d.Cause.reason(), d.By) }
 
 // reason is what the log says of an entry that left its queue so.
 func (c Cause) reason() segment.SettleReason {
@@ -35,14 +36,14 @@ func (c Cause) reason() segment.SettleReason {
 	return segment.SettleReject
 }
 
-// die gives up a message that is in flight.
-func (q *Queue) die(e entry, cause Cause) {
+// die gives up a message that is in flight, and may have been with somebody.
+func (q *Queue) die(e entry, cause Cause, by *Taker) {
 	switch {
 	case q.deleted:
 	case q.rules.DeadLetters:
-		q.agenda.deaths = append(q.agenda.deaths, Death{Queue: q, LSN: e.lsn, Cause: cause, entry: e})
+		q.agenda.deaths = append(q.agenda.deaths, Death{Queue: q, LSN: e.lsn, Cause: cause, By: by, entry: e})
 	default:
-		q.settle(e, cause.reason())
+		q.settle(e, cause.reason(), by)
 	}
 }
 
@@ -57,7 +58,7 @@ func (q *Queue) expire(now int64) {
 	}
 	for l := range q.lanes.each {
 		for e, ok := l.Due(now); ok; e, ok = l.Due(now) {
-			q.die(l.entry(&e), CauseExpired)
+			q.die(l.entry(&e), CauseExpired, nil)
 		}
 	}
 }
@@ -103,7 +104,7 @@ func (q *Queue) shorten() {
 		if !ok {
 			return
 		}
-		q.die(l.entry(&e), CauseMaxLength)
+		q.die(l.entry(&e), CauseMaxLength, nil)
 	}
 }
 

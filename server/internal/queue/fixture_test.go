@@ -26,6 +26,8 @@ type fixture struct {
 	scratch []segment.Range
 	journal map[segment.QueueID][]string // what the log was told, in words
 	settled map[segment.QueueID][]segment.Range
+	told    map[segment.QueueID][]string // returns too, with who had the entries
+	started []string
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -41,7 +43,7 @@ func newFixture(t testing.TB) *fixture {
 	})
 	return &fixture{
 		TB: t, store: store, agenda: &queue.Agenda{}, now: 1_000_000,
-		journal: map[segment.QueueID][]string{}, settled: map[segment.QueueID][]segment.Range{},
+		journal: map[segment.QueueID][]string{}, settled: map[segment.QueueID][]segment.Range{}, told: map[segment.QueueID][]string{},
 	}
 }
 
@@ -104,9 +106,16 @@ func (f *fixture) write() {
 		to segment.LSN
 	}
 	var raises []raise
+	for _, t := range f.agenda.TakeStarts(nil, 1000) {
+		f.started = append(f.started, takerName(t))
+	}
 	for _, q := range f.agenda.TakeJournal(nil) {
-		f.scratch = q.TakeJournal(f.scratch, func(reason segment.SettleReason, ranges []segment.Range) {
+		f.scratch = q.TakeJournal(f.scratch, func(by *queue.Taker, reason segment.SettleReason, ranges []segment.Range) {
 			for _, r := range ranges {
+				f.told[q.ID] = append(f.told[q.ID], fmt.Sprintf("%s: %s %d-%d", takerName(by), reasons[reason], r.From, r.To))
+				if reason == segment.SettleReturn {
+					continue
+				}
 				f.journal[q.ID] = append(f.journal[q.ID], fmt.Sprintf("%s %d-%d", reasons[reason], r.From, r.To))
 				f.settled[q.ID] = append(f.settled[q.ID], r)
 			}
@@ -139,6 +148,26 @@ func (f *fixture) settleDown() {
 
 var reasons = map[segment.SettleReason]string{
 	segment.SettleAck: "ack", segment.SettleNoAck: "noack", segment.SettleReject: "reject", segment.SettlePurge: "purge",
+	segment.SettleReturn: "return", segment.SettleExpire: "expire", segment.SettleDrop: "drop",
+}
+
+// takerName is a subscription's tag, "get" for basic.get and "nobody" for nobody.
+func takerName(t *queue.Taker) string {
+	switch {
+	case t == nil:
+		return "nobody"
+	case t.Consumer == nil:
+		return "get"
+	}
+	return t.Consumer.Tag
+}
+
+// takeTold returns what the log was told about the queue since the last call, with who had the entries.
+func (f *fixture) takeTold(q *queue.Queue) string {
+	f.settleDown()
+	words := strings.Join(f.told[q.ID], ", ")
+	f.told[q.ID], f.journal[q.ID] = nil, nil
+	return words
 }
 
 // takeWritten returns what the log was told about the queue since the last call.

@@ -64,7 +64,7 @@ func TestQueuesThatEndWithTheBrokerHaveNoHorizon(t *testing.T) {
 	if to, ok := q.NextHorizon(); ok {
 		t.Errorf("horizon %d", to)
 	}
-	q.TakeJournal(nil, func(reason segment.SettleReason, ranges []segment.Range) {
+	q.TakeJournal(nil, func(_ *queue.Taker, reason segment.SettleReason, ranges []segment.Range) {
 		t.Errorf("the queue gathers a journal that nobody takes: %d %v", reason, ranges)
 	})
 }

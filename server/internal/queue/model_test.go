@@ -294,7 +294,7 @@ func TestQueuesAgainstAModel(t *testing.T) {
 		var all []queue.Delivery
 		m := &model{fixture: &fixture{
 			TB: f.TB, store: f.store, agenda: &queue.Agenda{}, ids: f.ids,
-			journal: map[segment.QueueID][]string{}, settled: map[segment.QueueID][]segment.Range{},
+			journal: map[segment.QueueID][]string{}, settled: map[segment.QueueID][]segment.Range{}, told: map[segment.QueueID][]string{},
 		}}
 		addQueue := func(durable bool) {
 			f.ids++

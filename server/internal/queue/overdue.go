@@ -91,7 +91,7 @@ func (u *unsettled) patience() int64 {
 func (ch *Channel) takeBack(u *unsettled, late func(Overdue), patience int64) {
 	c := u.consumer
 	if c == nil { // by basic.get
-		u.giveBack()
+		u.giveBack(ch)
 		return
 	}
 	if c.queue != nil {
@@ -100,15 +100,15 @@ func (ch *Channel) takeBack(u *unsettled, late func(Overdue), patience int64) {
 	}
 	for i := range ch.held.len() {
 		if other := ch.held.at(i); other.outstanding() && other.consumer == c {
-			other.giveBack()
+			other.giveBack(ch)
 		}
 	}
 }
 
 // giveBack returns a delivery to its queue as if it had failed.
-func (u *unsettled) giveBack() {
+func (u *unsettled) giveBack(ch *Channel) {
 	if !u.returned {
 		u.returned = true
-		u.queue.requeue(u.entry, true)
+		u.queue.requeue(u.entry, true, ch.taker(u.queue, u.consumer))
 	}
 }

@@ -238,7 +238,7 @@ func TestMessageWithPriorityCostsNoAllocation(t *testing.T) {
 			t.Fatal(err)
 		}
 		if queues = f.agenda.TakeJournal(queues[:0]); len(queues) == 1 {
-			f.scratch = q.TakeJournal(f.scratch, func(segment.SettleReason, []segment.Range) {})
+			f.scratch = q.TakeJournal(f.scratch, func(*queue.Taker, segment.SettleReason, []segment.Range) {})
 		}
 	}
 	for range 50_000 {

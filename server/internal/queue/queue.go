@@ -213,7 +213,7 @@ func (q *Queue) Purge() int {
 // messages in flight, but not of those of other lanes.
 func (q *Queue) purgeSingly(l *lane) {
 	for e, ok := l.Next(); ok; e, ok = l.Next() {
-		q.settle(l.entry(&e), segment.SettlePurge)
+		q.settle(l.entry(&e), segment.SettlePurge, nil)
 	}
 }
 
@@ -287,9 +287,9 @@ func (q *Queue) next(l *lane, now int64) (*lane, index.Entry, error) {
 		case !ok:
 			return nil, e, l.Err()
 		case e.Deadline != 0 && e.Deadline < now && !q.holdsExpiry():
-			q.die(l.entry(&e), CauseExpired)
+			q.die(l.entry(&e), CauseExpired, nil)
 		case q.rules.DeliveryLimit >= 0 && failures(e.Returns) > q.rules.DeliveryLimit:
-			q.die(l.entry(&e), CauseDeliveryLimit)
+			q.die(l.entry(&e), CauseDeliveryLimit, nil)
 		default:
 			return l, e, nil
 		}
@@ -324,20 +324,23 @@ func delivery(ch *Channel, c *Consumer, tag Tag, e *index.Entry) Delivery {
 func (q *Queue) hand(ch *Channel, c *Consumer, l *lane, e *index.Entry, noAck bool, now int64) Tag {
 	l.reached = max(l.reached, e.LSN)
 	tag := ch.NextTag()
+	if c == nil {
+		ch.getter(q)
+	}
 	if noAck {
-		q.settle(l.entry(e), segment.SettleNoAck)
+		q.settle(l.entry(e), segment.SettleNoAck, ch.taker(q, c))
 		return tag
 	}
 	ch.hold(unsettled{tag: tag, queue: q, consumer: c, entry: l.entry(e), since: now})
 	return tag
 }
 
-// settle removes an entry for good and notes it for the log.
-func (q *Queue) settle(e entry, reason segment.SettleReason) {
+// settle removes an entry for good and notes it for the log, with who had it.
+func (q *Queue) settle(e entry, reason segment.SettleReason, by *Taker) {
 	if q.deleted || !q.lanes.of(e.level).Settle(e.position) || !q.Durable {
 		return
 	}
-	if q.journal.add(e, reason, q.lanes.more != nil) {
+	if q.journal.add(e, reason, by, q.lanes.more != nil) {
 		q.agenda.note(q)
 	}
 }
@@ -349,18 +352,24 @@ func (q *Queue) forget(e entry) {
 	}
 }
 
-// requeue returns an entry to its original position (ACK-04).
-func (q *Queue) requeue(e entry, failed bool) {
+// requeue returns an entry to its original position (ACK-04), from who had it.
+func (q *Queue) requeue(e entry, failed bool, by *Taker) {
 	if q.deleted {
 		return
 	}
 	lane := q.lanes.of(e.level)
+	returns := uint32(0)
 	if q.rules.CountsReturns {
-		returns := lane.CountReturn(e.position, countReturn(failed))
+		returns = lane.CountReturn(e.position, countReturn(failed))
 		if limit := q.rules.DeliveryLimit; failed && limit >= 0 && failures(returns) > limit { // QQ-03
-			q.die(e, CauseDeliveryLimit)
+			q.die(e, CauseDeliveryLimit, by)
 			return
 		}
+	}
+	if q.Durable && q.journal.add(e, segment.SettleReturn, by, q.lanes.more != nil) {
+		q.agenda.note(q)
+	}
+	if q.rules.CountsReturns {
 		if wait := q.rules.retryWait(Returns(returns), failed); wait > 0 {
 			q.returned = append(q.returned, retry{wait, e})
 			q.agenda.schedule(q)

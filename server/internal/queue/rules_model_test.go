@@ -248,7 +248,7 @@ func newRuledModel(t *rapid.T, f *fixture) *ruledModel {
 	f.ids++
 	m := &ruledModel{out: newOutlet(), rules: queue.NoRules, fixture: &fixture{
 		TB: f.TB, store: f.store, agenda: &queue.Agenda{}, ids: f.ids, now: 1000,
-		journal: map[segment.QueueID][]string{}, settled: map[segment.QueueID][]segment.Range{},
+		journal: map[segment.QueueID][]string{}, settled: map[segment.QueueID][]segment.Range{}, told: map[segment.QueueID][]string{},
 	}}
 	m.declared = queue.Declaration{ID: f.ids, Name: "q", Durable: rapid.Bool().Draw(t, "durable")}
 	m.declared.Quorum = m.declared.Durable && rapid.Bool().Draw(t, "quorum")

@@ -18,9 +18,9 @@ func (ch *Channel) Reserve(tag Tag, multiple bool, o Outcome) error {
 	})
 }
 
-// Reserved calls yield for each reserved settlement that the log must know about. It is called once, and what
+// Reserved calls yield, with who had the message, for each reserved settlement that the log must know about. It is called once, and what
 // it yields must be in the log before Commit.
-func (ch *Channel) Reserved(yield func(q *Queue, reason segment.SettleReason, lsn segment.LSN)) {
+func (ch *Channel) Reserved(yield func(q *Queue, by *Taker, reason segment.SettleReason, lsn segment.LSN)) {
 	for i := range ch.reserved {
 		r := &ch.reserved[i]
 		u := ch.held.reserved(r.tag)
@@ -31,7 +31,7 @@ func (ch *Channel) Reserved(yield func(q *Queue, reason segment.SettleReason, ls
 			continue // it leaves with its transfer
 		}
 		r.logged = true
-		yield(u.queue, r.outcome.reason(), u.entry.lsn)
+		yield(u.queue, ch.taker(u.queue, u.consumer), r.outcome.reason(), u.entry.lsn)
 	}
 }
 
