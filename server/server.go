@@ -146,6 +146,7 @@ func Open(cfg Config) (*Server, error) {
 		NoFirstStart:    defined != nil && len(defined.Users) > 0, // AUTH-06
 		Alarms:          alarm.Config{Memory: cfg.MemoryLimit, DiskFree: uint64(cfg.DiskFreeLimit)},
 		FirstStart:      cfg.First.access(), LoopbackUsers: cfg.LoopbackUsers, Limits: access.NodeLimits(cfg.Limits),
+		Version: cfg.Version,
 	})
 	if err != nil {
 		closeAll(listeners)

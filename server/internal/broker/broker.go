@@ -48,6 +48,8 @@ type Config struct {
 	NoFirstStart bool
 	// LoopbackUsers may connect from this machine only; nil is guest, an empty list nobody.
 	LoopbackUsers []string
+	// Version is what the log says of who wrote it.
+	Version string
 	// Limits are those of the whole broker (LIM-03).
 	Limits access.NodeLimits
 	Logger *slog.Logger
@@ -123,6 +125,8 @@ type Broker struct {
 	// vhosts is replaced as a whole, never changed; written as access is.
 	vhosts atomic.Pointer[[]*VHost]
 	sets   atomic.Uint64 // number of the last route set
+
+	segments atomic.Uint64 // counts the log's segments of this start: see naming
 
 	// Written during Open only, before there is a second goroutine. replaying: apply finds queues' entries in the
 	// index. homeless counts messages of queues that the replay neither knows nor has seen deleted.
@@ -313,6 +317,7 @@ func (b *Broker) routeSet(ids []segment.QueueID) *segment.RouteSet {
 // appendCatalogue states the whole topology at the start of a segment, so that a segment can be read
 // alone and older ones may go. The log calls it with its append lock held.
 func (b *Broker) appendCatalogue(batch *segment.Batch) {
+	b.segments.Add(1)
 	now := time.Now().UnixMilli()
 	b.catalogue(func(payload []byte) {
 		batch.Append(segment.KindCatalogue, 0, 0, now, payload)

@@ -12,7 +12,7 @@ import (
 	"github.com/millrace-mq/millrace/wal"
 )
 
-// journalWriter puts what left the queues, and the horizons of deliveries, into the log. It is a
+// journalWriter puts what left the queues, who took it, and the horizons of deliveries, into the log. It is a
 // goroutine of its own because both are decided under the state lock, which stands behind the append
 // lock; and being the only one it keeps the horizons in order.
 //
@@ -38,6 +38,8 @@ type journalWriter struct {
 	queues []*queue.Queue
 	ranges []segment.Range
 	raises []raise
+	starts []*queue.Taker
+	names  naming // in the batch
 }
 
 type raise struct {
@@ -53,6 +55,7 @@ const (
 func newJournalWriter(b *Broker) *journalWriter {
 	w := &journalWriter{broker: b, kick: make(chan struct{}, 1), done: make(chan struct{})}
 	w.mu.written = make(chan struct{})
+	w.names.broker = b
 	return w
 }
 
@@ -143,10 +146,16 @@ func (w *journalWriter) gather(vh *VHost) {
 	w.host = vh
 	now := time.Now().UnixMilli()
 	vh.state.Lock()
+	w.starts = vh.state.agenda.TakeStarts(w.starts[:0], startsAtOnce)
+	for _, t := range w.starts {
+		w.names.name(&w.batch, vh, t, now)
+	}
 	w.queues = vh.state.agenda.TakeJournal(w.queues[:0])
 	for _, q := range w.queues {
-		w.ranges = q.TakeJournal(w.ranges, func(reason segment.SettleReason, ranges []segment.Range) {
-			w.batch.AppendSettle(now, vh.ID, q.ID, reason, ranges)
+		w.ranges = q.TakeJournal(w.ranges, func(by *queue.Taker, reason segment.SettleReason, ranges []segment.Range) {
+			w.batch.AppendSettled(segment.SettleHead{
+				Time: now, VHost: vh.ID, Queue: q.ID, Reason: reason, Consumer: w.names.name(&w.batch, vh, by, now),
+			}, ranges)
 		})
 		if to, ok := q.NextHorizon(); ok {
 			w.batch.AppendHorizon(now, vh.ID, q.ID, to)
@@ -155,6 +164,7 @@ func (w *journalWriter) gather(vh *VHost) {
 	}
 	vh.state.Unlock()
 	clear(w.queues)
+	clear(w.starts)
 }
 
 // write brings the batch to the log, and keeps it if the log may take it later.
@@ -162,11 +172,12 @@ func (w *journalWriter) write() error {
 	if w.batch.Count() == 0 {
 		return nil
 	}
-	last, err := w.append()
+	first, err := w.append()
 	if err != nil && !final(err) {
 		w.broker.logger.Warn("settlements are not in the log yet", "error", err)
 		return err
 	}
+	last := first + segment.LSN(w.batch.Count()-1)
 	w.batch.Reset()
 	if err == nil && len(w.raises) > 0 && w.broker.cfg.Sync == wal.SyncDisk {
 		// What is handed out may survive a power cut that its horizon would not. Rises are rare.
@@ -176,13 +187,15 @@ func (w *journalWriter) write() error {
 		// The log has stopped for good: the settlements are lost to it, which costs redeliveries at the next
 		// start, and what waits behind a horizon stays.
 		w.raises = w.raises[:0]
+		w.names.reset()
 		return err
 	}
-	if len(w.raises) == 0 {
+	if len(w.raises) == 0 && len(w.names.placed) == 0 {
 		return nil
 	}
 	vh := w.host
 	vh.state.Lock()
+	w.names.appended(first)
 	for _, r := range w.raises {
 		r.queue.RaiseHorizon(r.to)
 	}
@@ -192,16 +205,16 @@ func (w *journalWriter) write() error {
 	return nil
 }
 
-// append brings the batch to the log and returns the number of its last record.
-func (w *journalWriter) append() (last segment.LSN, err error) {
+// append brings the batch to the log and returns the number of its first record.
+func (w *journalWriter) append() (first segment.LSN, err error) {
 	w.batch.Vital = true // settlements make room
 	w.blocked.Store(true)
 	defer w.blocked.Store(false)
-	err = w.broker.appendPatiently(&w.batch, w.broker.stop, func(first segment.LSN) {
-		last = first + segment.LSN(w.batch.Count()-1)
+	err = w.broker.appendPatiently(&w.batch, w.broker.stop, func(lsn segment.LSN) {
+		first = lsn
 		for _, r := range w.raises {
 			r.queue.HorizonLogged(r.to)
 		}
 	})
-	return last, err
+	return first, err
 }

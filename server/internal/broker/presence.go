@@ -11,6 +11,9 @@ import (
 // User is who a connection speaks for.
 type User struct {
 	Name string
+	// Peer is the address that it connects from, Connection the name that the client gave its connection; for the
+	// log, and empty where they are not known.
+	Peer, Connection string
 }
 
 // Authenticate finds the user whom credentials prove (CONN-06). loopback says that they come from this

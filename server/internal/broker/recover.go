@@ -25,7 +25,7 @@ import (
 //  4. the log is replayed from behind the checkpoint;
 //  5. what does not survive a restart is dropped, what was in flight is ready again;
 //  6. the log starts a new segment, with a catalogue of the topology, and takes appends;
-//  7. the drops of step 5 that later records must know about are appended.
+//  7. that the broker has started is appended, and the drops of step 5 that later records must know about.
 
 func (b *Broker) openIndex() error {
 	cfg := index.Config{Dir: filepath.Join(b.cfg.Data, "index"), Logger: b.logger, FS: b.cfg.IndexFS}
@@ -388,6 +388,9 @@ func (b *Broker) newQueue(d queue.Declaration, agenda *queue.Agenda) (*queue.Que
 
 // begin makes a recovered broker ready to serve, now that the log takes appends.
 func (b *Broker) begin() error {
+	if err := b.logStart(time.Now().UnixMilli()); err != nil {
+		return err
+	}
 	if err := b.firstStart(); err != nil {
 		return err
 	}

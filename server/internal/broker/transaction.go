@@ -18,7 +18,8 @@ type transaction struct {
 	staging
 	replies    []*Publication // answers that no queue and no log holds (REPLY-03)
 	replyBytes int
-	logged     bool // the batch has the reserved settlements: a commit has been refused by a full disk
+	logged     bool   // the batch has the reserved settlements: a commit has been refused by a full disk
+	names      naming // in the batch
 }
 
 // reply keeps an answer until the commit.
@@ -29,6 +30,7 @@ func (tx *transaction) reply(p *Publication) {
 
 func (tx *transaction) reset() {
 	tx.staging.reset()
+	tx.names.reset()
 	tx.replies, tx.replyBytes, tx.logged = nil, 0, false
 }
 
@@ -51,7 +53,7 @@ func (ch *Channel) SelectTx() error {
 		return amqp.Errorf(amqp.PreconditionFailed, amqp.TxSelectID, "cannot switch from confirm to tx mode")
 	}
 	if ch.tx == nil {
-		ch.tx = &transaction{}
+		ch.tx = &transaction{names: naming{broker: ch.client.vhost.broker}}
 	}
 	return nil
 }
@@ -103,6 +105,7 @@ func (ch *Channel) commit() error {
 	}); err != nil {
 		return err
 	}
+	tx.names.appended(first)
 	tx.pushLocked(first)
 	ch.Channel.Commit()
 	c.vhost.unlockState()
@@ -115,23 +118,26 @@ func (ch *Channel) commit() error {
 func (ch *Channel) logReserved() {
 	type left struct {
 		queue  *queue.Queue
+		by     *queue.Taker
 		reason segment.SettleReason
 	}
 	ranges := make(map[left][]segment.Range)
 	var order []left
 	vh := ch.client.vhost
+	now := time.Now().UnixMilli()
 	vh.state.Lock()
-	ch.Channel.Reserved(func(q *queue.Queue, reason segment.SettleReason, lsn segment.LSN) {
-		l := left{q, reason}
+	defer vh.state.Unlock()
+	ch.Channel.Reserved(func(q *queue.Queue, by *queue.Taker, reason segment.SettleReason, lsn segment.LSN) {
+		l := left{q, by, reason}
 		if ranges[l] == nil {
 			order = append(order, l)
 		}
 		ranges[l] = append(ranges[l], segment.Range{From: lsn, To: lsn})
 	})
-	vh.state.Unlock()
-	now := time.Now().UnixMilli()
 	for _, l := range order {
-		ch.tx.batch.AppendSettle(now, vh.ID, l.queue.ID, l.reason, ranges[l])
+		ch.tx.batch.AppendSettled(segment.SettleHead{
+			Time: now, VHost: vh.ID, Queue: l.queue.ID, Reason: l.reason, Consumer: ch.tx.names.name(&ch.tx.batch, vh, l.by, now),
+		}, ranges[l])
 	}
 }
 

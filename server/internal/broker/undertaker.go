@@ -28,7 +28,8 @@ type undertaker struct {
 	refused  map[*queue.Queue]int     // how many of a queue's nobody took this time
 	untried  []queue.Death            // after so many that are enough for this time
 	staging  staging
-	carried  []queue.Death // of the batch
+	names    naming        // in the batch
+	carried  []queue.Death // of the batch, as the messages that it begins with
 	view     *wal.View
 	memory   []byte // of the message being carried
 	forward  forwarder
@@ -48,7 +49,7 @@ const (
 func newUndertaker(b *Broker) *undertaker {
 	return &undertaker{
 		broker: b, kick: make(chan struct{}, 1), done: make(chan struct{}), unburied: make(map[*VHost][]queue.Death),
-		refused: make(map[*queue.Queue]int),
+		refused: make(map[*queue.Queue]int), names: naming{broker: b},
 	}
 }
 
@@ -270,6 +271,7 @@ func (u *undertaker) flush(vh *VHost, now time.Time, stop <-chan struct{}) error
 	defer u.view.Release()
 	defer func() {
 		u.staging.reset()
+		u.names.reset()
 		if cap(u.memory) > burialBytes {
 			u.memory = nil
 		}
@@ -279,12 +281,7 @@ func (u *undertaker) flush(vh *VHost, now time.Time, stop <-chan struct{}) error
 	if len(u.carried) == 0 {
 		return nil
 	}
-	for i := range u.carried {
-		if d := &u.carried[i]; d.Queue.Durable {
-			u.staging.batch.AppendSettle(now.UnixMilli(), vh.ID, d.Queue.ID, segment.SettleTransfer,
-				[]segment.Range{{From: d.LSN, To: d.LSN}})
-		}
-	}
+	u.logTransfers(vh, now.UnixMilli())
 	var first segment.LSN
 	if err := u.broker.appendPatiently(&u.staging.batch, stop, func(lsn segment.LSN) {
 		first = lsn
@@ -292,10 +289,28 @@ func (u *undertaker) flush(vh *VHost, now time.Time, stop <-chan struct{}) error
 	}); err != nil {
 		return err
 	}
+	u.names.appended(first)
 	u.staging.pushLocked(first)
 	for i := range u.carried {
 		u.carried[i].Bury()
 	}
 	vh.unlockState()
 	return nil
+}
+
+// logTransfers adds to the staged messages what they were before, and with whom.
+func (u *undertaker) logTransfers(vh *VHost, now int64) {
+	vh.state.Lock() // for the names
+	defer vh.state.Unlock()
+	batch := &u.staging.batch
+	for i := range u.carried {
+		d := &u.carried[i]
+		if !d.Queue.Durable {
+			continue
+		}
+		batch.AppendSettled(segment.SettleHead{
+			Time: now, VHost: vh.ID, Queue: d.Queue.ID, Reason: segment.SettleTransfer,
+			Consumer: u.names.name(batch, vh, d.By, now), Successor: segment.Reference{Place: i + 1},
+		}, []segment.Range{{From: d.LSN, To: d.LSN}})
+	}
 }

@@ -240,7 +240,9 @@ func TestTransactionSettlesWhatTheLogWasNotTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := ""
-	ch.Reserved(func(_ *queue.Queue, _ *queue.Taker, reason segment.SettleReason, lsn segment.LSN) { told += reasons[reason] })
+	ch.Reserved(func(_ *queue.Queue, _ *queue.Taker, reason segment.SettleReason, lsn segment.LSN) {
+		told += reasons[reason]
+	})
 	want(t, "told to the log", told, "ack")
 	q.SetRules(queue.NoRules, f.now) // a policy takes the exchange away
 	ch.Commit()

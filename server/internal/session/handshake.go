@@ -106,7 +106,8 @@ func (c *conn) startOk(m *amqp.ConnectionStartOk) error {
 		c.features.authClose, _ = capabilities["authentication_failure_close"].(bool)
 		c.features.blocked, _ = capabilities["connection.blocked"].(bool)
 	}
-	if name, ok := m.ClientProperties["connection_name"].(string); ok {
+	name, named := m.ClientProperties["connection_name"].(string)
+	if named {
 		c.logger = c.logger.With("name", name)
 	}
 	credentials, err := c.cfg.SASL.Credentials(c.cfg.Listener, m.Mechanism, m.Response, c.certificate)
@@ -116,6 +117,7 @@ func (c *conn) startOk(m *amqp.ConnectionStartOk) error {
 	if err != nil {
 		return c.refuse(m.Mechanism, err)
 	}
+	c.user.Peer, c.user.Connection = c.net.RemoteAddr().String(), name
 	c.out.method(0, &amqp.ConnectionTune{
 		ChannelMax: uint16(c.cfg.ChannelMax), FrameMax: c.cfg.FrameMax, Heartbeat: uint16(c.cfg.Heartbeat / time.Second),
 	})
