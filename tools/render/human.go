@@ -60,7 +60,7 @@ func (r *Renderer) human(e *Entry) {
 		if h, err = e.Record.Horizon(); err == nil {
 			r.printf("  %s: up to %d may have been handed out\n", safe(r.queueName(h.Queue)), h.LSN)
 		}
-	case segment.KindTopology:
+	case segment.KindTopology, segment.KindConsumer, segment.KindStart:
 		var change amqp.Table
 		if change, err = decodeChange(e.Record.Payload()); err == nil {
 			r.print("  ")
@@ -192,6 +192,12 @@ func (r *Renderer) humanSettle(e *Entry) error {
 		if r.printf("%d", at.From); at.To > at.From {
 			r.printf("-%d", at.To)
 		}
+	}
+	if s.Consumer != 0 {
+		r.printf(", by the consumer %d", s.Consumer)
+	}
+	if s.Successor != 0 {
+		r.printf(", went on as %d", s.Successor)
 	}
 	r.print("\n")
 	return nil

@@ -241,6 +241,12 @@ func (r *Renderer) fields(o *object, e *Entry) error {
 		}
 		o.buffer = append(o.buffer, ']')
 		o.number("span", span)
+		if s.Consumer != 0 {
+			o.number("consumer", uint64(s.Consumer))
+		}
+		if s.Successor != 0 {
+			o.number("successor", uint64(s.Successor))
+		}
 	case segment.KindHorizon:
 		h, err := record.Horizon()
 		if err != nil {
@@ -248,7 +254,7 @@ func (r *Renderer) fields(o *object, e *Entry) error {
 		}
 		r.queueFields(o, h.Queue)
 		o.number("to", uint64(h.LSN))
-	case segment.KindTopology:
+	case segment.KindTopology, segment.KindConsumer, segment.KindStart:
 		change, err := decodeChange(record.Payload())
 		if err != nil {
 			return err

@@ -139,6 +139,18 @@ func sample(t testing.TB) []render.Entry {
 		catalogue = append(append(catalogue, byte(len(user)), 0, 0, 0), user...)
 		b.Append(segment.KindCatalogue, 0, 0, when.UnixMilli(), catalogue)
 		b.Append(segment.KindTopology, 0, 1, when.UnixMilli(), []byte{3, 'o'})
+		b.Append(segment.KindStart, 0, 0, when.UnixMilli(), amqp.Table{"op": "broker.start", "version": "0.1.0", "clean": false}.Raw())
+		b.Append(segment.KindConsumer, 0, 1, when.UnixMilli(), amqp.Table{
+			"op": "consumer.start", "queue": int64(7), "channel": int32(1), "tag": "c-1", "no_ack": false, "exclusive": false,
+			"user": "guest", "peer": "10.0.0.7:40000", "connection": "billing",
+		}.Raw())
+		consumer := segment.Reference{Place: b.Count()}
+		b.AppendSettled(segment.SettleHead{
+			Time: when.UnixMilli(), VHost: 1, Queue: 7, Reason: segment.SettleReturn, Consumer: consumer,
+		}, []segment.Range{{From: 3, To: 3}})
+		b.AppendSettled(segment.SettleHead{
+			Time: when.UnixMilli(), VHost: 1, Queue: 7, Reason: segment.SettleTransfer, Consumer: consumer, Successor: segment.Reference{Place: 2},
+		}, []segment.Range{{From: 3, To: 3}})
 	})
 }
 

@@ -73,3 +73,49 @@ func (b *Broker) Gather() error {
 
 // Relocate makes one pass of the relocator.
 func (b *Broker) Relocate() error { return b.relocator.relocate(context.Background()) }
+
+// EachRecord reads the whole log.
+func (b *Broker) EachRecord(yield func(r segment.Record, queues []segment.QueueID)) error {
+	cursor := b.log.Cursor(1)
+	defer cursor.Close()
+	var queues []segment.QueueID
+	for cursor.Next() {
+		if queues = queues[:0]; cursor.Record().Kind() == segment.KindPublish {
+			var err error
+			if queues, err = cursor.Queues(queues); err != nil {
+				return err
+			}
+		}
+		yield(cursor.Record(), queues)
+	}
+	return cursor.Err()
+}
+
+// Contents are the records in each durable queue, ready or with somebody, those of exchanges among them.
+func (b *Broker) Contents() (map[segment.QueueID][]segment.LSN, error) {
+	contents := make(map[segment.QueueID][]segment.LSN)
+	for _, vh := range b.hosts() {
+		for q := range vh.queuesInTurn {
+			if !q.Durable {
+				continue
+			}
+			held := []segment.LSN{}
+			for level := range q.Levels() {
+				for from := segment.LSN(1); ; {
+					n := len(held)
+					var err error
+					if held, err = level.LiveIn(held, from, ^segment.LSN(0)); err != nil {
+						return nil, err
+					}
+					if len(held) == n {
+						break
+					}
+					from = held[len(held)-1] + 1
+				}
+			}
+			slices.Sort(held)
+			contents[q.ID] = held
+		}
+	}
+	return contents, nil
+}
