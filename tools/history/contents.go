@@ -102,7 +102,7 @@ func (c *Contents) publish(r segment.Record, queues []segment.QueueID) error {
 }
 
 // leaves reports whether what is settled for a reason has left its queue, which a message that came back has not.
-func leaves(r segment.SettleReason) bool { return r.String() != "return" }
+func leaves(r segment.SettleReason) bool { return r != segment.SettleReturn }
 
 func (h *Held) settle(s *segment.Settle) {
 	if !leaves(s.Reason) {

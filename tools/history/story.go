@@ -158,8 +158,9 @@ func carriedFrom(r segment.Record, header *amqp.Header) (queue string, ok bool) 
 
 func (s *Story) settle(e Event, r segment.Record, settled *segment.Settle, t *Topology) {
 	s.settling = true
-	successor := segment.LSN(0)
-	if settled.Reason == segment.SettleTransfer {
+	e.Consumer = t.Consumer(settled.Consumer)
+	successor := settled.Successor
+	if settled.Reason == segment.SettleTransfer && successor == 0 { // of before settles named it
 		successor = s.successor(r.VHost(), settled.Queue, t)
 	}
 	if !s.holds(settled.Queue) {

@@ -50,6 +50,7 @@ func Flags(flags *pflag.FlagSet) *Selection {
 // kinds are those that can be asked for, in the order of their numbers.
 var kinds = []segment.Kind{
 	segment.KindPublish, segment.KindSettle, segment.KindHorizon, segment.KindTopology, segment.KindCatalogue, segment.KindRouteSet,
+	segment.KindConsumer, segment.KindStart,
 }
 
 func kindNames() []string {
