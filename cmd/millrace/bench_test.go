@@ -141,7 +141,7 @@ func TestBenchReachesABrokerByTLS(t *testing.T) {
 	needsProcess(t)
 	a := newAuthority(t)
 	b := startBroker(t, t.TempDir(), a.serverFlags(t)...).overTLS()
-	got := benchJSON(t, "--url", b.URL, "--tls-ca", filepath.Join(a.folder, "ca.pem"), "--messages", "300", "--window", "30").Results[0]
+	got := benchJSON(t, "--url", b.URL, "--tls-ca", a.write(t, "ca.pem", "CERTIFICATE", a.certificate.Raw), "--messages", "300", "--window", "30").Results[0]
 	if got.Published != 300 || got.Delivered != 300 {
 		t.Errorf("%+v", got)
 	}

@@ -25,12 +25,11 @@ import (
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
-	folder      string
 }
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	a := &authority{folder: t.TempDir()}
+	a := &authority{}
 	a.certificate, a.key = a.issue(t, &x509.Certificate{
 		Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	})
@@ -61,9 +60,9 @@ func (a *authority) issue(t *testing.T, template *x509.Certificate) (*x509.Certi
 	return certificate, key
 }
 
-func (a *authority) write(t *testing.T, name, kind string, der []byte) (file string) {
+func (*authority) write(t *testing.T, name, kind string, der []byte) (file string) {
 	t.Helper()
-	file = filepath.Join(a.folder, name)
+	file = filepath.Join(t.TempDir(), name) // each broker has its own: several may start at once
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
