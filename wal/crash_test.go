@@ -174,6 +174,20 @@ func TestCloseEndsAnAppendThatWaitsForASpare(t *testing.T) {
 
 // FuzzOpen gives Open any bytes for its newest segment: it may refuse, but a log that opens must read,
 // start, append and be whole afterwards.
+func readAll(t *testing.T, c *Cursor) (n int) {
+	t.Helper()
+	defer c.Close()
+	for c.Next() {
+		_, _ = c.Queues(nil)
+		_ = c.Time()
+		n++
+	}
+	if c.Err() != nil {
+		t.Fatal(c.Err())
+	}
+	return n
+}
+
 func FuzzOpen(f *testing.F) {
 	_, path, offsets, end := crashed(f, 4)
 	sound, err := os.ReadFile(path)
@@ -198,18 +212,19 @@ func FuzzOpen(f *testing.F) {
 		if _, err := Verify(dir); err != nil {
 			t.Fatal(err)
 		}
+		r, err := OpenReader(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		seen := readAll(t, r.Cursor(0))
 		l, err := Open(Config{Dir: dir, SegmentSize: minSegmentSize, Disk: unsyncedDisk()})
 		if err != nil {
 			return
 		}
 		defer l.Close()
-		c := l.Cursor(0)
-		for c.Next() {
-			_, _ = c.Queues(nil)
-		}
-		c.Close()
-		if c.Err() != nil {
-			t.Fatal(c.Err())
+		if n := readAll(t, l.Cursor(0)); n != seen || r.Last() != l.Last() {
+			t.Fatalf("reader gave %d records to %d, log %d to %d", seen, r.Last(), n, l.Last())
 		}
 		if err := l.Start(); err != nil {
 			t.Fatal(err)

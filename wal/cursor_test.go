@@ -13,7 +13,11 @@ import (
 // passed reads the log to its end from a record on, and returns what the cursor gave and passed over.
 func passed(t *testing.T, l *Log, from segment.LSN) (numbers []segment.LSN, skipped int) {
 	t.Helper()
-	c := l.Cursor(from)
+	return passedBy(t, l.Cursor(from))
+}
+
+func passedBy(t *testing.T, c *Cursor) (numbers []segment.LSN, skipped int) {
+	t.Helper()
 	defer c.Close()
 	for c.Next() {
 		numbers = append(numbers, c.LSN())

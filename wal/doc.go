@@ -2,7 +2,8 @@
 //
 // It answers what was written, in what order, and whether it is safe: it appends batches of records
 // to segment files, syncs them, finds them again by number or time, and after a crash finds where
-// the log ends. The broker appends and reads through it; tools read and verify.
+// the log ends. The broker appends and reads through a Log; tools read through a Reader, beside a running broker too,
+// and verify.
 //
 // It refuses to know what records mean, who still needs them (it is told a floor, see Log.Retire),
 // and anything of AMQP. It never repairs what was synced and never deletes what it does not know.
@@ -16,6 +17,22 @@
 // Any goroutine may append and ask; a View or a Cursor has one user at a time. Appends are ordered by
 // one mutex, which is never held across a sync; an append that needs a segment when no spare is ready
 // waits for the keeper with the mutex open.
+//
+// # Readers beside a log
+//
+// A Reader has no lock, no goroutine and writes nothing. It shares files, tables, views and cursors with Log, but not what
+// Log may rely on, that nobody else writes: a file of its list may be retired, relocated or used again at any moment.
+// This is why it never shows a wrong record:
+//
+//   - A record is copied, then its copy proves by number and checksum that it is the one. No number is given out twice, so
+//     what another use of the file has written there is no record that was asked for. Old-generation files are only ever
+//     removed, never written again.
+//   - A file loses its name, and the directory is synced, before any byte of it is overwritten. So where something does
+//     not fit, or has just been read to learn of a file, a look at the name tells damage from a file that was given up.
+//   - The file that stands for others has its name before they lose theirs. So a directory is listed until nothing is
+//     missing in it, or two listings are the same, and what is missing then is missing.
+//   - The end is behind the last batch that is whole. A batch that is being written is taken in by a later Refresh. Batches
+//     that are not synced yet are shown: a power cut may take them back.
 //
 // # A full disk
 //
@@ -66,4 +83,11 @@
 //	err = l.Start()
 //	err = l.Append(&batch, func(first segment.LSN) { apply(first) })
 //	err = l.SyncTo(ctx, l.Last())
+//
+// And beside it, in another process:
+//
+//	r, err := wal.OpenReader(dir)
+//	c := r.Cursor(r.Find(since))
+//	for c.Next() { show(c.LSN(), c.Time(), c.Record()) }
+//	// what was not there yet: r.Refresh(), and c.Next() again
 package wal

@@ -68,11 +68,22 @@ func body(t testing.TB, r segment.Record) string {
 	return string(p.Body)
 }
 
-// bodies reads the whole log through a cursor.
+// bodies reads the whole log through a cursor, and checks that a Reader beside it finds the same.
 func bodies(t testing.TB, l *Log) []string {
 	t.Helper()
+	got := bodiesOf(t, l.Cursor(0))
+	r := openReader(t, l.cfg.Dir)
+	defer r.Close()
+	if seen := bodiesOf(t, r.Cursor(0)); !slices.Equal(seen, got) || r.Last() != l.Last() {
+		t.Fatalf("reader has %d records, last %d, faults %v; the log has %d, last %d",
+			len(seen), r.Last(), r.Faults(), len(got), l.Last())
+	}
+	return got
+}
+
+func bodiesOf(t testing.TB, c *Cursor) []string {
+	t.Helper()
 	var got []string
-	c := l.Cursor(0)
 	defer c.Close()
 	for c.Next() {
 		if c.Record().Kind() == segment.KindPublish {

@@ -56,14 +56,15 @@ func TestLogBehavesAsItsModel(t *testing.T) {
 
 // machine drives a log and its model.
 type machine struct {
-	t     *testing.T
-	rt    *rapid.T
-	root  string
-	dirs  int
-	level Level
-	cfg   Config
-	log   *Log
-	model logModel
+	reader *Reader // beside the log, in the same directory
+	t      *testing.T
+	rt     *rapid.T
+	root   string
+	dirs   int
+	level  Level
+	cfg    Config
+	log    *Log
+	model  logModel
 }
 
 func (m *machine) newDir() string {
@@ -238,8 +239,23 @@ func (m *machine) check(rt *rapid.T) {
 	if m.level == SyncDisk && int(m.log.Synced()) < m.model.synced && m.log.mu.active != nil {
 		rt.Fatalf("synced is %d, was %d", m.log.Synced(), m.model.synced)
 	}
-	next := m.log.First()
-	c := m.log.Cursor(next)
+	m.checkCursor(rt, m.log.Cursor(0), m.log.First())
+	if m.reader == nil || m.reader.dir != m.cfg.Dir {
+		var err error
+		if m.reader, err = OpenReader(m.cfg.Dir); err != nil {
+			rt.Fatal(err)
+		}
+	} else if err := m.reader.Refresh(); err != nil {
+		rt.Fatal(err)
+	}
+	r := m.reader
+	m.checkCursor(rt, r.Cursor(0), r.First())
+	if r.First() != m.log.First() || r.Last() != m.log.Last() || len(r.Faults()) > 0 {
+		rt.Fatalf("reader has %d to %d, faults %v; the log has %d to %d", r.First(), r.Last(), r.Faults(), m.log.First(), m.log.Last())
+	}
+}
+
+func (m *machine) checkCursor(rt *rapid.T, c *Cursor, next segment.LSN) {
 	defer c.Close()
 	skip := func() {
 		for m.model.gone[next] {

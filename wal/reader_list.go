@@ -57,7 +57,8 @@ func (r *Reader) surveyLocked(files []namedFile) (v *survey, end logEnd, fresh [
 	for _, file := range files {
 		named[file.path] = true
 		f := r.mu.known[file.path]
-		if f != nil && (f.unused || (f.old != nil || f.footer == nil) && f.replaced()) {
+		// Only a sealed segment with records in it never shares its name with another.
+		if f != nil && (f.unused || (f.old != nil || f.footer == nil || f.footer.Count() == 0) && f.replaced()) {
 			r.dropLocked(file.path)
 			f = nil
 		}
