@@ -46,6 +46,7 @@ var importTable = map[string]struct {
 	"tools/history":               {ours: []string{"segment", "router", "server/amqp", "server/pattern"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/selection":             {ours: []string{"segment", "router", "server/amqp", "tools/history"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/render":                {ours: []string{"segment", "server/amqp", "tools/history"}, forbidden: []string{"os", "net", "sync", "context"}},
+	"tools/archive":               {ours: []string{"segment"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/command":               {ours: []string{"tools/terminal"}},
 	"tools/terminal":              {},
 	"benchmarks":                  {ours: []string{"tools/command", "tools/terminal", "server/amqp"}},
