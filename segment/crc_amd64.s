@@ -7,8 +7,9 @@ TEXT ·foldChecksum(SB), NOSPLIT, $0-36
 	MOVQ p_len+16(FP), CX
 	LEAQ ·folds(SB), DI
 
-	// The first 256 bytes, with the state so far.
-	MOVQ      AX, X4
+	// The first 256 bytes, with the state so far. VMOVQ, since MOVQ would leave in Z4 what was above its first sixteen
+	// bytes: a run of this function that ended in a fault of the memory it read has not come to VZEROUPPER.
+	VMOVQ     AX, X4
 	VMOVDQU64 0(SI), Z0
 	VMOVDQU64 64(SI), Z1
 	VMOVDQU64 128(SI), Z2
