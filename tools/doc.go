@@ -2,5 +2,6 @@
 // data folder. Each file has a command and what only that needs; LogCommand joins those of 'millrace log'. How a
 // command is made is told by package command.
 //
-// Nothing here changes a data folder, and nothing needs the broker to be stopped.
+// Those that look into a log read it alone, without a lock: beside a running broker, and whether the index is there or not.
+// They change nothing. A past is what they read: records, and what existed and what it was called at each.
 package tools

@@ -68,3 +68,10 @@ func complete(c *cobra.Command, flag string, with cobra.CompletionFunc) {
 		panic(err) // the flag is not there: our own mistake, and every start would show it
 	}
 }
+
+// Values lets shells complete a flag with words that are found when they are asked for.
+func Values(c *cobra.Command, flag string, find func() []string) {
+	complete(c, flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return find(), cobra.ShellCompDirectiveNoFileComp
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,7 +58,9 @@ func (r *Renderer) human(e *Entry) {
 		err = r.humanSettle(e)
 	case segment.KindHorizon:
 		var h segment.Horizon
-		if h, err = e.Record.Horizon(); err == nil {
+		if h, err = e.Record.Horizon(); err == nil && h.LSN == math.MaxUint64 {
+			r.printf("  %s: all that comes may be handed out\n", safe(r.queueName(h.Queue)))
+		} else if err == nil {
 			r.printf("  %s: up to %d may have been handed out\n", safe(r.queueName(h.Queue)), h.LSN)
 		}
 	case segment.KindTopology, segment.KindConsumer, segment.KindStart:

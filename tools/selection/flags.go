@@ -34,7 +34,7 @@ func Flags(flags *pflag.FlagSet) *Selection {
 	flags.StringVar(&s.Since, "since", "", "records that the log took in no longer ago than this `duration`: 90s, 10m, 6h, 2d")
 	flags.StringVar(&s.From, "from", "", "the first record: its number (`LSN`), or a time as in 2026-01-02T15:04:05.123Z")
 	flags.StringVar(&s.To, "to", "", "the last record: its number (`LSN`), or a time; that moment is included")
-	flags.StringSliceVar(&s.Kinds, "kind", nil, "only records of these `kinds`: "+strings.Join(kindNames(), ", "))
+	flags.StringSliceVar(&s.Kinds, "kind", nil, "only records of these `kinds`: "+strings.Join(Kinds(), ", "))
 	flags.StringArrayVar(&s.VHosts, "vhost", nil, "only what belongs to the virtual host of this `name` (repeatable)")
 	flags.StringArrayVar(&s.Exchange, "exchange", nil, "only messages published to the exchange of this `name`; '' is the default exchange (repeatable)")
 	flags.StringArrayVar(&s.Queues, "queue", nil, "only what concerns the queue of this `name`: messages routed to it, settlements in it (repeatable)")
@@ -53,7 +53,8 @@ var kinds = []segment.Kind{
 	segment.KindConsumer, segment.KindStart,
 }
 
-func kindNames() []string {
+// Kinds lists the names that --kind knows.
+func Kinds() []string {
 	names := make([]string, len(kinds))
 	for i, k := range kinds {
 		names[i] = k.String()
@@ -136,7 +137,7 @@ func (s *Selection) kindSet() (set [256]bool, err error) {
 			}
 		}
 		if !found {
-			return set, fmt.Errorf("--kind %q: there are %s", name, strings.Join(kindNames(), ", "))
+			return set, fmt.Errorf("--kind %q: there are %s", name, strings.Join(Kinds(), ", "))
 		}
 	}
 	return set, nil

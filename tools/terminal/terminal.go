@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -27,6 +28,20 @@ func Of(w io.Writer) Terminal {
 
 // IsTerminal says whether somebody may be watching.
 func (t Terminal) IsTerminal() bool { return t.fd >= 0 }
+
+// HasColours says whether Paint colours.
+func (t Terminal) HasColours() bool { return t.colour }
+
+// Broken says whether a pipe has lost the one who read from it: nothing tells a program that writes nothing.
+func (t Terminal) Broken() bool {
+	file, ok := t.Writer.(*os.File)
+	if !ok {
+		return false
+	}
+	of := []unix.PollFd{{Fd: int32(file.Fd())}} // POLLERR is told without asking
+	n, err := unix.Poll(of, 0)
+	return err == nil && n == 1 && of[0].Revents&unix.POLLERR != 0
+}
 
 // Width is the number of columns; 0 is no limit, as for a pipe.
 func (t Terminal) Width() int {
