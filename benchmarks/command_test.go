@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/millrace-mq/millrace/benchmarks/load"
+	"github.com/millrace-mq/millrace/benchmarks/suite"
 	"github.com/millrace-mq/millrace/server"
 	"github.com/millrace-mq/millrace/tools/command"
 )
@@ -118,5 +119,14 @@ func TestSuiteIsRunOnBrokersInTurns(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(errOut.String()), "\n")
 	if len(lines) != 16 || !strings.Contains(lines[0], " a ") || !strings.Contains(lines[1], " b ") {
 		t.Errorf("not in turns, four results each, twice:\n%s", &errOut)
+	}
+}
+
+// What neighbours are told must be what 'millrace bench' understands.
+func TestNeighboursAreLoads(t *testing.T) {
+	for _, c := range suite.Neighbours().Cases {
+		if c.Beside != nil {
+			parsed(t, append([]string{"--url", "amqp://h"}, c.Beside.Flags...)...)
+		}
 	}
 }

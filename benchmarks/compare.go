@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -27,7 +28,8 @@ time and memory are reported.`
 const suiteExample = `
   millrace bench run compare --against millrace --against rabbitmq=amqp://guest:guest@127.0.0.1:5672,pid=4711 --rounds 3 --out results
   millrace bench run compare --against new=millrace --against old=./millrace-0.1 --only W3,W9
-  millrace bench run scaling --against millrace --only bindings --scale 0.1`
+  millrace bench run scaling --against millrace --only bindings --scale 0.1
+  millrace bench run neighbours --against millrace --rounds 3`
 
 // suiteOptions are what 'millrace bench run' is asked for.
 type suiteOptions struct {
@@ -104,10 +106,14 @@ func declareSuite(flags *pflag.FlagSet) (resolve func(name string) (suiteOptions
 
 // runSuite runs a suite; line is what was asked for, for the report.
 func runSuite(ctx context.Context, o suiteOptions, line string, out, errOut io.Writer) error {
-	showProgress(&o.cfg, errOut)
-	outcome, err := suite.Run(ctx, o.cfg)
-	if err != nil {
+	var err error
+	if o.cfg.Generator, err = os.Executable(); err != nil {
 		return err
+	}
+	showProgress(&o.cfg, errOut)
+	outcome, interrupted := suite.Run(ctx, o.cfg)
+	if outcome == nil {
+		return interrupted
 	}
 	r := suite.Report{
 		Outcome: outcome, Title: "Suite " + outcome.Suite.Name,
@@ -120,6 +126,9 @@ func runSuite(ctx context.Context, o suiteOptions, line string, out, errOut io.W
 		if err := r.Write(o.out); err != nil {
 			return err
 		}
+	}
+	if interrupted != nil {
+		return interrupted
 	}
 	if outcome.Failed() {
 		return command.ErrFaults

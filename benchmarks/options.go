@@ -34,7 +34,8 @@ Without --workload the load is one producer, one queue, one consumer, transient 
 exchange, 1,000 deliveries ahead and an acknowledgement for each hundred, for 10 s; flags change that.
 
 Each body of 16 bytes or more carries its producer and number. Messages lost, duplicated, reordered, misrouted or
-left over are reported, and any of them makes the exit code 1.`
+left over are reported, and any of them makes the exit code 1. Ctrl-C ends a run early: what there was until then is shown,
+queues are deleted, and the exit code is 130; a second Ctrl-C ends it at once.`
 
 const measureExample = `
   millrace bench                                     10 s of 1 KiB messages on a broker started for it
@@ -131,6 +132,7 @@ func newLoadFlags(flags *pflag.FlagSet) *loadFlags {
 	flags.IntVar(&c.IdleQueues, "idle-queues", 0, "more queues, which are declared and not used")
 	flags.StringVar(&f.exchange, "exchange", "", "default, direct, fanout, topic or headers")
 	flags.IntVar(&c.Bindings, "bindings", 0, "bindings of a direct, topic or headers exchange, spread over the queues")
+	flags.IntVar(&c.IdleBindings, "idle-bindings", 0, "more bindings of such an exchange, which no message matches")
 	flags.StringArrayVar(&c.BindingKeys, "binding-key", nil, "key or pattern of a binding; may be repeated; the queues take turns")
 	flags.StringArrayVar(&c.RoutingKeys, "routing-key", nil, "key of messages; may be repeated, they take turns")
 	flags.BoolVar(&c.Persistent, "persistent", false, "messages survive a restart")
@@ -139,6 +141,8 @@ func newLoadFlags(flags *pflag.FlagSet) *loadFlags {
 	flags.BoolVar(&c.Latency, "latency", false, "measure latency without a rate too, from when each was sent")
 	flags.IntVar(&c.Prefetch, "prefetch", 0, "unacknowledged deliveries of a consumer; 0 is no limit")
 	flags.IntVar(&c.AckEvery, "ack-every", 0, "deliveries to each acknowledgement")
+	flags.IntVar(&c.ConsumerRate, "consumer-rate", 0, "deliveries a second that all consumers take together; 0 is as fast as they come")
+	flags.BoolVar(&c.StopReading, "stop-reading", false, "consumers take nothing from their sockets once they have begun, as clients that hang")
 	flags.BoolVar(&c.AutoAck, "auto-ack", false, "consume without acknowledgements")
 	flags.IntVar(&c.Prefill, "prefill", 0, "messages in the queues before the measurement begins; consumers then keep in step with producers, so that they stay")
 	flags.BoolVar(&f.only.backlog, "backlog", false, "publish everything, then consume it")
@@ -204,29 +208,32 @@ func (f *loadFlags) apply(w *load.Workload) {
 	c := &f.change
 	given := f.flags.Changed
 	for name, set := range map[string]func(){
-		"messages":    func() { w.Messages = c.Messages },
-		"duration":    func() { w.Duration = c.Duration },
-		"warm-up":     func() { w.WarmUp = c.WarmUp },
-		"size":        func() { w.Size = c.Size },
-		"producers":   func() { w.Producers = c.Producers },
-		"consumers":   func() { w.Consumers = c.Consumers },
-		"connections": func() { w.Connections = c.Connections },
-		"queues":      func() { w.Queues = c.Queues },
-		"queue-name":  func() { w.QueueName = c.QueueName },
-		"queue-arg":   func() { w.Arguments = c.Arguments },
-		"idle-queues": func() { w.IdleQueues = c.IdleQueues },
-		"exchange":    func() { w.Exchange = c.Exchange },
-		"bindings":    func() { w.Bindings = c.Bindings },
-		"binding-key": func() { w.BindingKeys = c.BindingKeys },
-		"routing-key": func() { w.RoutingKeys = c.RoutingKeys },
-		"persistent":  func() { w.Persistent = c.Persistent },
-		"window":      func() { w.Window = c.Window },
-		"rate":        func() { w.Rate = c.Rate },
-		"latency":     func() { w.Latency = c.Latency },
-		"prefetch":    func() { w.Prefetch = c.Prefetch },
-		"ack-every":   func() { w.AckEvery = c.AckEvery },
-		"auto-ack":    func() { w.AutoAck = c.AutoAck },
-		"prefill":     func() { w.Prefill = c.Prefill },
+		"messages":      func() { w.Messages = c.Messages },
+		"duration":      func() { w.Duration = c.Duration },
+		"warm-up":       func() { w.WarmUp = c.WarmUp },
+		"size":          func() { w.Size = c.Size },
+		"producers":     func() { w.Producers = c.Producers },
+		"consumers":     func() { w.Consumers = c.Consumers },
+		"connections":   func() { w.Connections = c.Connections },
+		"queues":        func() { w.Queues = c.Queues },
+		"queue-name":    func() { w.QueueName = c.QueueName },
+		"queue-arg":     func() { w.Arguments = c.Arguments },
+		"idle-queues":   func() { w.IdleQueues = c.IdleQueues },
+		"exchange":      func() { w.Exchange = c.Exchange },
+		"bindings":      func() { w.Bindings = c.Bindings },
+		"idle-bindings": func() { w.IdleBindings = c.IdleBindings },
+		"consumer-rate": func() { w.ConsumerRate = c.ConsumerRate },
+		"stop-reading":  func() { w.StopReading = c.StopReading },
+		"binding-key":   func() { w.BindingKeys = c.BindingKeys },
+		"routing-key":   func() { w.RoutingKeys = c.RoutingKeys },
+		"persistent":    func() { w.Persistent = c.Persistent },
+		"window":        func() { w.Window = c.Window },
+		"rate":          func() { w.Rate = c.Rate },
+		"latency":       func() { w.Latency = c.Latency },
+		"prefetch":      func() { w.Prefetch = c.Prefetch },
+		"ack-every":     func() { w.AckEvery = c.AckEvery },
+		"auto-ack":      func() { w.AutoAck = c.AutoAck },
+		"prefill":       func() { w.Prefill = c.Prefill },
 	} {
 		if given(name) {
 			set()

@@ -55,6 +55,15 @@ func TestOptionsChangeTheWorkload(t *testing.T) {
 	}
 }
 
+func TestOptionsMakeBadConsumers(t *testing.T) {
+	o := parsed(t, "--messages", "7", "--exchange", "direct", "--consumer-rate", "9", "--stop-reading", "--idle-bindings", "8")
+	want := load.Base()
+	want.Messages, want.Exchange, want.ConsumerRate, want.StopReading, want.IdleBindings = 7, load.ExchangeDirect, 9, true, 8
+	if !reflect.DeepEqual(o.workloads[0], want) {
+		t.Errorf("got %+v, want %+v", o.workloads[0], want)
+	}
+}
+
 func TestOptionsMakeAWorkloadOfTheirOwn(t *testing.T) {
 	o := parsed(t, "--exchange", "topic", "--queues", "2", "--binding-key", "a.*", "--binding-key", "b.#", "--routing-key", "a.b",
 		"--queue-arg", "x-queue-type=quorum", "--queue-arg", "x-max-length=10", "--queue-arg", "x-single-active-consumer=true",

@@ -54,6 +54,18 @@ func ParseURL(text string, trust TLS) (Address, error) {
 	return a, err
 }
 
+// URL is what ParseURL reads.
+func (a Address) URL() string {
+	u := url.URL{Scheme: "amqp", User: url.UserPassword(a.User, a.Password), Host: a.Host}
+	if a.TLS != nil {
+		u.Scheme = "amqps"
+	}
+	if a.VHost != "/" {
+		u.Path, u.RawPath = "/"+a.VHost, "/"+url.PathEscape(a.VHost)
+	}
+	return u.String()
+}
+
 func (t TLS) config(host string) (*tls.Config, error) {
 	config := &tls.Config{ServerName: host, InsecureSkipVerify: t.Insecure}
 	if t.CA == "" {

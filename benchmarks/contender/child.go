@@ -54,8 +54,9 @@ func (c *child) start(ctx context.Context, executable string, s Settings) error 
 	if s.CPUs > 0 {
 		c.cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(s.CPUs))
 	}
-	// A process group of its own: an interrupt from the keyboard is for us, and we stop it in good order.
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A process group of its own: an interrupt from the keyboard is for us, and we stop it in good order. If we are
+	// killed it is told to stop: the thread that starts it lives as long as we do, like all that no goroutine keeps.
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	c.cmd.Stderr = &c.stderr
 	stdout, err := c.cmd.StdoutPipe()
 	if err != nil {

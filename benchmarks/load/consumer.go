@@ -23,6 +23,7 @@ type consumer struct {
 	// published, if it is not nil, is how many messages were published: the consumer keeps in step with it
 	// until the measurement ends, so that the backlog stays.
 	published func() uint64
+	pace      pacer // of what it takes; interval 0: as it comes
 
 	ledger   *ledger
 	tag      uint64 // of the last delivery
@@ -41,6 +42,7 @@ func newConsumer(l *link, channel uint16, w *Workload, queue int, progress *prog
 	c := &consumer{
 		link: l, channel: channel, queue: w.queueName(queue), autoAck: w.AutoAck, ackEvery: w.AckEvery,
 		timed: w.latency() && l.recorder != nil, progress: progress, ledger: newLedger(w),
+		pace: pacer{start: l.clock.now(), interval: w.consumerInterval()},
 	}
 	if !w.AutoAck && w.Prefetch > 0 {
 		if _, err := l.call(channel, &amqp.BasicQos{PrefetchCount: uint16(w.Prefetch)}, amqp.BasicQosOkID); err != nil {
@@ -132,10 +134,29 @@ func (c *consumer) acknowledge() {
 func (c *consumer) turn() {
 	c.progress.add(c.fresh)
 	c.fresh = 0
+	c.linger()
 	for c.published != nil && uint64(c.progress.count.Load()) > c.published() && !c.progress.free() {
 		sleepPrecisely(stepTime) // the broker has had our acknowledgements, and nothing else is to be said
 	}
 }
+
+// linger waits until it is time to take more than was taken, if the consumer has a rate: what comes meanwhile waits in the
+// socket, and what is not acknowledged at the broker.
+func (c *consumer) linger() {
+	if c.pace.interval == 0 {
+		return
+	}
+	for !c.progress.aborted.Load() {
+		left := c.pace.due(c.ledger.messages) - c.link.clock.now()
+		if left <= 0 {
+			return
+		}
+		sleepPrecisely(min(left, lingerTime))
+	}
+}
+
+// lingerTime is how long a slow consumer may not notice that the run was given up.
+const lingerTime = 10 * time.Millisecond
 
 // stepTime is how long a consumer that is ahead of the producers waits before it looks again.
 const stepTime = 200 * time.Microsecond

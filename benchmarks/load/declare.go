@@ -31,7 +31,7 @@ func (m *Measurement) declareOnly(ctx context.Context) ([]Result, error) {
 	err = m.declareEach(conn, &result)
 	err = errors.Join(err, m.end(r, &result))
 	if err != nil {
-		return nil, err
+		return []Result{result}, err
 	}
 	if result.Growth, err = m.growth("queue", w.Queues, before); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ type link struct {
 	ends     []end     // channel n is that of ends[n-1]
 	recorder *recorder // nil when nobody measures latency
 	clock    clock
+	deaf     bool // nothing is read once it runs
 
 	// Owned by the reading goroutine.
 	now       time.Duration // of the last read, when latency is measured

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -50,12 +51,21 @@ const DefaultPatience = 30 * time.Second
 const dialling = 16
 
 // Run returns a result for each phase: one, or with a backlog two. A fault of the broker's is no error:
-// it is in the result. Results come with an error too, as far as they go.
+// it is in the result. Results come with an error too, as far as they go. When the context ends the run does so at
+// once: the results then say what came of it until then, and what was declared for it is deleted first.
 func (m *Measurement) Run(ctx context.Context) ([]Result, error) {
-	w := &m.Workload
-	if err := w.Validate(); err != nil {
+	if err := m.Workload.Validate(); err != nil {
 		return nil, err
 	}
+	results, err := m.run(ctx)
+	if ctx.Err() != nil {
+		return m.interrupted(ctx, results)
+	}
+	return results, err
+}
+
+func (m *Measurement) run(ctx context.Context) ([]Result, error) {
+	w := &m.Workload
 	if m.Patience == 0 {
 		m.Patience = DefaultPatience
 	}
@@ -73,12 +83,15 @@ func (m *Measurement) Run(ctx context.Context) ([]Result, error) {
 	m.published = account{m.routing, make([]uint64, w.Producers)}
 	results, err := m.phases(ctx)
 	if err != nil && (len(results) == 0 || ctx.Err() != nil) {
-		return nil, err // interrupted: what has not come yet is not lost
+		return results, err
 	}
 	last := &results[len(results)-1]
 	last.Unchecked = w.Unchecked()
 	if w.Mode == ModePublish || w.Mode == ModeConsume {
 		return results, err
+	}
+	if w.StopReading {
+		return results, errors.Join(err, m.tidy(ctx))
 	}
 	last.Faults.add(m.audit())
 	if err != nil {
@@ -121,7 +134,9 @@ func (m *Measurement) phases(ctx context.Context) (results []Result, err error) 
 			return err
 		}
 		r, err := m.phase(ctx, p)
-		results = append(results, r)
+		if !p.unmeasured {
+			results = append(results, r)
+		}
 		m.hangUp()
 		return err
 	}
@@ -141,9 +156,8 @@ func (m *Measurement) phases(ctx context.Context) (results []Result, err error) 
 	default:
 		if w.Prefill > 0 {
 			if err := run(phase{name: "fill", produce: true, messages: w.Prefill, unmeasured: true}); err != nil {
-				return results, err
+				return nil, err
 			}
-			results = nil
 		}
 		err = run(phase{produce: true, messages: w.Messages, consume: true})
 	}
@@ -248,6 +262,7 @@ func (m *Measurement) openConsumer(l *link, queue int) error {
 		if m.Workload.Prefill > 0 {
 			c.published = m.toDeliver
 		}
+		l.deaf = m.Workload.StopReading
 		m.byQueue[queue] = append(m.byQueue[queue], c.ledger)
 		return c, nil
 	})

@@ -152,6 +152,9 @@ func (m *Measurement) start(ctx context.Context, r *running) {
 	}
 	r.sampler = sampler{measurement: m, phase: r.name, start: now, last: now, counters: m.counters()}
 	for _, l := range m.links {
+		if l.deaf {
+			continue
+		}
 		r.readers.Go(func() {
 			if err := l.run(); err != nil {
 				r.interrupt(err)

@@ -33,9 +33,14 @@ type Result struct {
 	ConfirmHistogram  *hdrhistogram.Histogram `json:"-"` // in nanoseconds
 	EndToEndHistogram *hdrhistogram.Histogram `json:"-"`
 
+	// Neighbour is what another load did meanwhile; nil: there was none.
+	Neighbour *Neighbour `json:"neighbour,omitempty"`
+
 	Faults    Faults   `json:"faults"`
 	Left      uint64   `json:"left"` // messages in the queues after all had been delivered and acknowledged
 	Unchecked []string `json:"unchecked,omitempty"`
+	// Interrupted says that the run ended before its time.
+	Interrupted bool `json:"interrupted,omitempty"`
 }
 
 // Cost is what the broker's processes used.
@@ -44,6 +49,13 @@ type Cost struct {
 	PeakRSS  int64         `json:"peak_rss"`  // with the log's mapped files
 	PeakAnon int64         `json:"peak_anon"` // without
 	Mallocs  uint64        `json:"mallocs,omitempty"`
+}
+
+// Neighbour is another load on the same broker.
+type Neighbour struct {
+	CPU         time.Duration `json:"cpu"` // of its generator, while this one was measured
+	PublishRate float64       `json:"publish_rate"`
+	DeliverRate float64       `json:"deliver_rate"`
 }
 
 // Growth is how much more memory the broker held because of so many things.

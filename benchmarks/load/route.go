@@ -55,6 +55,23 @@ func (w *Workload) bindings() []binding {
 	return all
 }
 
+// idleBindings are those that no message matches. Their keys look like others, so that a broker has to look.
+func (w *Workload) idleBindings() []binding {
+	all := make([]binding, w.IdleBindings)
+	for i := range all {
+		key := "idle" + strconv.Itoa(i)
+		b := binding{queue: i % w.Queues, key: key}
+		switch w.Exchange {
+		case ExchangeTopic:
+			b.key = "*." + key + ".#"
+		case ExchangeHeaders:
+			b.arguments, b.key = amqp.Table{"x-match": "all", itemHeader: key}, ""
+		}
+		all[i] = b
+	}
+	return all
+}
+
 func (w *Workload) bindingKey(i int) string {
 	switch {
 	case len(w.BindingKeys) > 0:

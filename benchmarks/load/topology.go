@@ -30,7 +30,7 @@ func declare(ctx context.Context, a contender.Address, w *Workload) error {
 	if _, err := c.call(firstChannel, exchange, amqp.ExchangeDeclareOkID); err != nil {
 		return err
 	}
-	bindings := w.bindings()
+	bindings := append(w.bindings(), w.idleBindings()...)
 	err = c.callEach(len(bindings), amqp.QueueBindOkID, func(i int) amqp.Method {
 		b := bindings[i]
 		return &amqp.QueueBind{Queue: w.queueName(b.queue), Exchange: w.exchangeName(), RoutingKey: b.key, Arguments: b.arguments}

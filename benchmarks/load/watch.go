@@ -11,7 +11,7 @@ import (
 // starts measuring when the warm-up is over.
 func (m *Measurement) watch(ctx context.Context, r *running) error {
 	produced, delivered := r.produced, m.progress.measured.done
-	if !r.consume {
+	if !r.consume || r.workload.StopReading {
 		delivered = nil
 	}
 	warm, enough := m.timers(r)
@@ -21,6 +21,7 @@ func (m *Measurement) watch(ctx context.Context, r *running) error {
 	for produced != nil || delivered != nil {
 		select {
 		case <-ctx.Done():
+			r.sampler.tick(m.clock.now(), !r.measuring)
 			return context.Cause(ctx)
 		case <-produced:
 			produced = nil
@@ -108,7 +109,7 @@ func (m *Measurement) aimAtWhatIsThere(ctx context.Context) error {
 
 // drain waits for what is delivered after the measurement.
 func (m *Measurement) drain(ctx context.Context, r *running) error {
-	if !r.consume || r.workload.Mode == ModeConsume {
+	if !r.consume || r.workload.StopReading || r.workload.Mode == ModeConsume {
 		return nil
 	}
 	stall := m.newStall()
@@ -136,7 +137,7 @@ func (m *Measurement) wind(r *running, failed error) error {
 		m.progress.aborted.Store(true)
 	}
 	for _, l := range m.links {
-		if failed != nil {
+		if failed != nil || l.deaf {
 			l.conn.hangUp()
 			continue
 		}

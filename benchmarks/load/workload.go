@@ -50,12 +50,19 @@ type Workload struct {
 	// BindingKeys and RoutingKeys are used in turn. Without, keys are made up: one for each binding, several
 	// for each of a topic exchange.
 	BindingKeys, RoutingKeys []string
+	// IdleBindings are more bindings of a direct, topic or headers exchange, which no message matches.
+	IdleBindings int
 	// IdleQueues are declared and not used.
 	IdleQueues int
 
 	AutoAck  bool
 	Prefetch int // 0 is no limit
 	AckEvery int
+	// ConsumerRate is how many deliveries are taken in a second, by all consumers together; 0 is as fast as they come.
+	// With a prefetch limit the broker keeps the rest, without one it fills the sockets.
+	ConsumerRate int
+	// StopReading has consumers take nothing from their sockets once they have begun, as clients that hang.
+	StopReading bool
 	// Prefill is how many messages are in the queues before the measurement begins. While it lasts, consumers
 	// keep in step with producers, so that the backlog stays.
 	Prefill int
@@ -110,6 +117,7 @@ func (w *Workload) Validate() error {
 	if w.consumes() {
 		between("consumers", w.Consumers, w.Queues, 1<<20)
 		between("prefetch", w.Prefetch, 0, math.MaxUint16)
+		between("consumer rate", w.ConsumerRate, 0, 1e9)
 		if !w.AutoAck {
 			most := w.Prefetch
 			if most == 0 {
@@ -133,6 +141,7 @@ func (w *Workload) validateProducing(between func(what string, value, from, to i
 	between("rate", w.Rate, 0, 1e9)
 	between("producers", w.Producers, 1, maxProducers)
 	between("prefill", w.Prefill, 0, 1<<40)
+	between("idle bindings", w.IdleBindings, 0, maxBindings)
 	if w.keyed() && len(w.BindingKeys) == 0 {
 		between("bindings", w.Bindings, 1, maxBindings)
 	}
@@ -151,6 +160,9 @@ func (w *Workload) contradictions() (faults []error) {
 		{w.Mode != ModeFlow && w.Mode != ModePublish && w.WarmUp > 0, "a warm-up goes with publishing only"},
 		{w.Mode == ModeConsume && w.Prefill > 0, "consuming alone fills nothing"},
 		{w.produces() && w.latency() && w.Size.least() < stampSize, fmt.Sprintf("latency needs bodies of %d bytes or more", stampSize)},
+		{(w.ConsumerRate > 0 || w.StopReading) && w.Connections > 0, "consumers that are slow or stop reading have connections of their own"},
+		{w.StopReading && (w.Mode != ModeFlow || w.Prefill > 0), "consumers that stop reading neither drain nor keep in step: they go with publishing at the same time, and no prefill"},
+		{w.IdleBindings > 0 && !w.keyed(), "idle bindings are for direct, topic and headers exchanges"},
 		{len(w.BindingKeys) > 0 && !w.keyed(), "binding keys are for direct, topic and headers exchanges"},
 		{w.Exchange == ExchangeDefault && len(w.RoutingKeys) > 0, "the default exchange takes queues' names for routing keys"},
 		{w.Exchange == ExchangeHeaders && (len(w.RoutingKeys) > 0) != (len(w.BindingKeys) > 0), "a headers exchange with keys of yours needs both binding and routing keys"},
@@ -188,6 +200,8 @@ func (w *Workload) Unchecked() []string {
 		return nil
 	case w.Mode == ModePublish:
 		return []string{"nothing is consumed, so only confirms are checked"}
+	case w.StopReading:
+		return []string{"consumers stop reading, so only confirms are checked"}
 	case w.Mode == ModeConsume:
 		return []string{"messages are only counted: nobody knows what was published"}
 	case !w.stamped():
@@ -209,6 +223,14 @@ func (w *Workload) discarding() (names []string) {
 		}
 	}
 	return names
+}
+
+// consumerInterval is the time between two deliveries that one consumer takes; 0 is none.
+func (w *Workload) consumerInterval() time.Duration {
+	if w.ConsumerRate == 0 {
+		return 0
+	}
+	return max(time.Duration(float64(time.Second)*float64(w.Consumers)/float64(w.ConsumerRate)), 1)
 }
 
 // share is how many of a number of messages the producer sends.

@@ -48,7 +48,14 @@ func (r *Report) charts() map[string]picture {
 		Title: "Latency at a fixed rate", Subtitle: "milliseconds from when a message was due, open loop; logarithmic, further left is better",
 		Rows: r.latencyDots(plain), Format: milli,
 	})
+	add(chartNeighbours, &chart.Dots{
+		Title: "Latency beside bad neighbours", Subtitle: "milliseconds from when a message was due, 2,000 a second; logarithmic, further left is better",
+		Rows: r.neighbourDots(), Format: milli,
+	})
 	for _, axis := range r.axes() {
+		if axis == axisNeighbours {
+			continue
+		}
 		all[chartName(axis)] = r.lines(axis)
 	}
 	return all

@@ -18,6 +18,7 @@ type Config struct {
 	Scale      float64  // of the numbers of messages; 1 is as they are
 	Only       []string // workloads by name or id, or axes; none is all
 	Settings   contender.Settings
+	Generator  string // executable whose 'bench' is the neighbours of a workload
 	Patience   time.Duration
 	// Progress is told when a measurement begins, each second of it, and what it gave; each may be nil.
 	Begin func(c Case, broker string, round int)
@@ -65,7 +66,7 @@ type Row struct {
 }
 
 // Run runs the suite. What goes wrong with one measurement is in its row, and the others go on; an error is
-// that of the whole.
+// that of the whole. When the context ends, the outcome is what was measured until then.
 func Run(ctx context.Context, cfg Config) (*Outcome, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -118,6 +119,9 @@ func (cfg *Config) take(ctx context.Context, c Case, broker, round int, o *Outco
 		cfg.Begin(c, name, round)
 	}
 	results, err := cfg.measure(ctx, c, &cfg.Contenders[broker], &o.Versions[broker])
+	if ctx.Err() != nil {
+		results, err = nil, nil // half of it tells nothing
+	}
 	for _, r := range results {
 		for _, row := range rows {
 			if row.Phase == r.Phase {
@@ -150,6 +154,9 @@ func (cfg *Config) measure(ctx context.Context, c Case, broker *contender.Conten
 		}
 	}
 	m := load.Measurement{Workload: c.Workload, Address: running.Address, Patience: cfg.Patience, Ticks: cfg.Ticks}
+	if c.Beside != nil {
+		return cfg.measureBeside(ctx, m, running.Meter, c.Beside)
+	}
 	if running.Meter != nil {
 		m.Meter = running.Meter
 	}

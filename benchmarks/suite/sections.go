@@ -23,6 +23,10 @@ func (r *Report) sections() []section {
 		all = append(all, r.compared(plain)...)
 	}
 	for _, axis := range r.axes() {
+		if axis == axisNeighbours {
+			all = append(all, r.neighbours()...)
+			continue
+		}
 		all = append(all, r.scaled(axis))
 	}
 	return slices.DeleteFunc(all, func(s section) bool { return s.table == nil })

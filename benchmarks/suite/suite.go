@@ -18,13 +18,14 @@ type Suite struct {
 // Case is one workload, and its place on an axis if the suite varies something.
 type Case struct {
 	Workload load.Workload
-	Axis     string // what is varied; "" is nothing
-	Place    string // its value here
-	CPUs     int    // GOMAXPROCS of a broker that is started here; 0 leaves it alone
+	Axis     string     // what is varied; "" is nothing
+	Place    string     // its value here
+	CPUs     int        // GOMAXPROCS of a broker that is started here; 0 leaves it alone
+	Beside   *Neighbour // on the same broker meanwhile; nil is nobody
 }
 
 // All returns the suites.
-func All() []Suite { return []Suite{Compare(), Scaling()} }
+func All() []Suite { return []Suite{Compare(), Scaling(), Neighbours()} }
 
 // Find returns the suite of that name.
 func Find(name string) (Suite, error) {
@@ -77,6 +78,13 @@ func Scaling() Suite {
 			w.Exchange, w.Bindings, w.Size, w.Persistent, w.Window = load.ExchangeTopic, n, load.Bytes(100), false, 0
 		})
 	}
+	for _, kind := range []load.ExchangeKind{load.ExchangeTopic, load.ExchangeDirect, load.ExchangeHeaders} {
+		for _, n := range []int{0, 100, 1000, 10_000} {
+			add(string(kind)+axisUnmatched, n, func(w *load.Workload) {
+				w.Exchange, w.IdleBindings, w.Size, w.Persistent, w.Window = kind, n, load.Bytes(100), false, 0
+			})
+		}
+	}
 	for _, n := range []int{0, 100, 1000, 10_000} {
 		add(axisIdle, n, func(w *load.Workload) { w.IdleQueues = n })
 	}
@@ -92,6 +100,7 @@ const (
 	axisConnections = "connections on each side"
 	axisSize        = "bytes of a body"
 	axisBindings    = "bindings"
+	axisUnmatched   = " bindings that do not match" // behind the exchange's type
 	axisIdle        = "idle queues"
 	axisBacklog     = "messages of backlog"
 )

@@ -99,7 +99,7 @@ func TestPlacesAreWholeNumbers(t *testing.T) {
 	for _, c := range Scaling().Cases {
 		places = append(places, c.Place)
 	}
-	const want = "1 2 1 10 100 1,000 16 256 4 KiB 64 KiB 1 MiB 1 10 100 1,000 10,000 0 100 1,000 10,000 0 10,000 100,000 1,000,000 10,000,000"
+	const want = "1 2 1 10 100 1,000 16 256 4 KiB 64 KiB 1 MiB 1 10 100 1,000 10,000 0 100 1,000 10,000 0 100 1,000 10,000 0 100 1,000 10,000 0 100 1,000 10,000 0 10,000 100,000 1,000,000 10,000,000"
 	if got := strings.Join(places, " "); got != want {
 		t.Errorf("places %s", got)
 	}

@@ -148,3 +148,12 @@ func TestBenchReachesABrokerByTLS(t *testing.T) {
 	millrace(t, "bench", "--url", b.URL, "--messages", "1").wantRefusal(t, 1, "certificate")
 	benchJSON(t, "--url", b.URL, "--tls-insecure", "--messages", "10")
 }
+
+func TestBenchMeasuresBesideANeighbour(t *testing.T) {
+	t.Parallel()
+	needsProcess(t)
+	got := millrace(t, "bench", "run", "neighbours", "--against", "millrace", "--data", t.TempDir(), "--only", "beside-deaf", "--scale", "0.01")
+	if got.code != 0 || !strings.Contains(got.stdout, "| deaf | millrace |") {
+		t.Errorf("%+v", got)
+	}
+}
