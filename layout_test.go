@@ -42,6 +42,7 @@ var importTable = map[string]struct {
 	"server/internal/alarm":       {forbidden: []string{"net", "context"}},
 	"server/internal/session":     {ours: []string{"server/internal/broker", "server/internal/alarm", "server/internal/queue", "server/internal/access", "wal", "segment", "server/amqp"}, forbidden: []string{"os"}},
 	"server":                      {ours: []string{"server/internal/session", "server/internal/definitions", "server/internal/broker", "server/internal/access", "server/internal/alarm", "wal", "segment"}},
+	"server/client":               {ours: []string{"server/amqp"}},
 	"tools":                       {ours: []string{"wal", "index", "segment", "server/amqp", "tools/history", "tools/selection", "tools/render", "tools/command", "tools/terminal"}},
 	"tools/history":               {ours: []string{"segment", "router", "server/amqp", "server/pattern"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/selection":             {ours: []string{"segment", "router", "server/amqp", "tools/history"}, forbidden: []string{"os", "net", "sync", "context"}},
@@ -49,7 +50,7 @@ var importTable = map[string]struct {
 	"tools/archive":               {ours: []string{"segment"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/command":               {ours: []string{"tools/terminal"}},
 	"tools/terminal":              {},
-	"benchmarks":                  {ours: []string{"tools/command", "tools/terminal", "server/amqp"}},
+	"benchmarks":                  {ours: []string{"tools/command", "tools/terminal", "server/client", "server/amqp"}},
 	"cmd/millrace":                {ours: []string{"server", "tools", "tools/command", "benchmarks", "wal"}},
 }
 

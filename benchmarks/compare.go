@@ -16,6 +16,7 @@ import (
 	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/benchmarks/load"
 	"github.com/millrace-mq/millrace/benchmarks/suite"
+	"github.com/millrace-mq/millrace/server/client"
 	"github.com/millrace-mq/millrace/tools/command"
 )
 
@@ -68,7 +69,7 @@ func suiteCommand() *cobra.Command {
 // declareSuite declares the flags, and returns what reads them once they are parsed.
 func declareSuite(flags *pflag.FlagSet) (resolve func(name string) (suiteOptions, error)) {
 	var o suiteOptions
-	var trust contender.TLS
+	var trust client.TLS
 	against := flags.StringArray("against", nil, "a broker; may be repeated; the first one is what the others are compared with")
 	flags.IntVar(&o.cfg.Rounds, "rounds", 1, "how often each workload is run on each broker; medians count")
 	flags.Float64Var(&o.cfg.Scale, "scale", 1, "multiply numbers of messages")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/benchmarks/load"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // options are what 'millrace bench' is asked for.
@@ -52,7 +53,7 @@ func declareOptions(flags *pflag.FlagSet) (resolve func() (options, error)) {
 	var o options
 	names := flags.StringSlice("workload", nil, "start from named workloads, by name or W number; all for every one")
 	url := flags.String("url", "", "broker, amqp://user:password@host:port/vhost, amqps:// for TLS; without it one is started for each workload")
-	var trust contender.TLS
+	var trust client.TLS
 	flags.StringVar(&trust.CA, "tls-ca", "", "file of certificates to trust at amqps://")
 	flags.BoolVar(&trust.Insecure, "tls-insecure", false, "take any certificate at amqps://")
 	pids := flags.String("server-pid", "", "processes of the broker at --url, with commas; their children count too: reports CPU time and memory")
@@ -79,7 +80,7 @@ func declareOptions(flags *pflag.FlagSet) (resolve func() (options, error)) {
 }
 
 // locate finds the broker.
-func (o *options) locate(url, pids string, trust contender.TLS) (err error) {
+func (o *options) locate(url, pids string, trust client.TLS) (err error) {
 	if url == "" {
 		o.broker, err = contender.Parse(contender.Itself, trust)
 		if pids != "" {
@@ -88,7 +89,7 @@ func (o *options) locate(url, pids string, trust contender.TLS) (err error) {
 		return err
 	}
 	ids, pidErr := contender.ParsePIDs(pids)
-	address, err := contender.ParseURL(url, trust)
+	address, err := client.ParseURL(url, trust)
 	o.broker = contender.At(address, ids)
 	return errors.Join(err, pidErr)
 }

@@ -13,11 +13,13 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // child is a broker of our own: an executable run as 'millrace serve' on a folder that goes with it.
 type child struct {
-	address Address
+	address client.Address
 	version string // as its start-up line has it
 	dir     string
 	cmd     *exec.Cmd
@@ -75,7 +77,7 @@ func (c *child) start(ctx context.Context, executable string, s Settings) error 
 	select {
 	case found := <-ready:
 		c.version = found[1]
-		c.address, err = ParseURL("amqp://"+found[2], TLS{})
+		c.address, err = client.ParseURL("amqp://"+found[2], client.TLS{})
 		return err
 	case err := <-c.ended:
 		err = errors.Join(err, errors.New("no line says where it listens"))

@@ -9,16 +9,18 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // Contender is a broker that can be measured.
 type Contender struct {
 	Name string
 
-	address    Address // of one that runs already
-	pids       []int   // its processes, if they are known
-	executable string  // of one that is started here; "" otherwise
-	sync       string  // its --sync, if it has one of its own
+	address    client.Address // of one that runs already
+	pids       []int          // its processes, if they are known
+	executable string         // of one that is started here; "" otherwise
+	sync       string         // its --sync, if it has one of its own
 }
 
 // Settings are for brokers that are started here.
@@ -40,7 +42,7 @@ var (
 // this executable, or the path of another executable that is started as 'PATH serve --data …'. Each
 // ",pid=N" names a process of a running broker, whose children are measured too; ",sync=os" is for one
 // started here. Without NAME the contender is called after its host or file.
-func Parse(text string, trust TLS) (Contender, error) {
+func Parse(text string, trust client.TLS) (Contender, error) {
 	var c Contender
 	where := text
 	if found := namePrefix.FindStringSubmatch(where); found != nil {
@@ -59,7 +61,7 @@ func Parse(text string, trust TLS) (Contender, error) {
 	return c, nil
 }
 
-func (c *Contender) locate(where string, trust TLS) error {
+func (c *Contender) locate(where string, trust client.TLS) error {
 	name := ""
 	switch {
 	case where == Itself:
@@ -69,7 +71,7 @@ func (c *Contender) locate(where string, trust TLS) error {
 		}
 		name, c.executable = Itself, path
 	case strings.Contains(where, "://"):
-		a, err := ParseURL(where, trust)
+		a, err := client.ParseURL(where, trust)
 		if err != nil {
 			return err
 		}
@@ -134,14 +136,16 @@ func ParsePIDs(text string) (pids []int, err error) {
 }
 
 // At is the contender that runs at an address, with its processes if they are known.
-func At(a Address, pids []int) Contender { return Contender{Name: a.Host, address: a, pids: pids} }
+func At(a client.Address, pids []int) Contender {
+	return Contender{Name: a.Host, address: a, pids: pids}
+}
 
 // Started says whether the broker is started here, on a folder of its own for each measurement.
 func (c *Contender) Started() bool { return c.executable != "" }
 
 // Running is a broker that can be connected to.
 type Running struct {
-	Address Address
+	Address client.Address
 	Meter   *Meter // nil: nobody knows its processes
 	Version string // of one that was started; "": ask it
 

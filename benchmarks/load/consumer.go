@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // consumer takes messages from one queue until it is cancelled. All of it is owned by the goroutine that
@@ -95,7 +96,7 @@ func (c *consumer) method(f amqp.Frame) error {
 		c.link.leave()
 		return nil
 	}
-	if err := closed(f); err != nil {
+	if err := client.CloseOf(f); err != nil {
 		return fmt.Errorf("consumer of %s: %w", c.queue, err)
 	}
 	return nil

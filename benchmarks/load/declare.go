@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // declareOnly declares the queues, one after another as a client does, and deletes them.
@@ -14,7 +16,7 @@ func (m *Measurement) declareOnly(ctx context.Context) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.hangUp()
+	defer conn.HangUp()
 	if err := remove(conn, w); err != nil {
 		return nil, err
 	}
@@ -39,10 +41,10 @@ func (m *Measurement) declareOnly(ctx context.Context) ([]Result, error) {
 	if err := remove(conn, w); err != nil {
 		return nil, err
 	}
-	return []Result{result}, conn.close()
+	return []Result{result}, conn.Close()
 }
 
-func (m *Measurement) declareEach(conn *connection, result *Result) error {
+func (m *Measurement) declareEach(conn *client.Conn, result *Result) error {
 	w := &m.Workload
 	start := m.clock.now()
 	last, told := start, uint64(0)

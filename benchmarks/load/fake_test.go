@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // fakeBroker is a broker with one queue that does to its messages what mischief says. It keeps what comes until a
@@ -39,7 +39,7 @@ type fakeConnection struct {
 	tag      uint64
 }
 
-func (b *fakeBroker) start(t *testing.T) contender.Address {
+func (b *fakeBroker) start(t *testing.T) client.Address {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,7 +63,7 @@ func (b *fakeBroker) start(t *testing.T) contender.Address {
 		listener.Close()
 		serving.Wait()
 	})
-	a, err := contender.ParseURL("amqp://"+listener.Addr().String(), contender.TLS{})
+	a, err := client.ParseURL("amqp://"+listener.Addr().String(), client.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,14 +77,14 @@ func (c *fakeConnection) serve() error {
 	if err := c.send(0, &amqp.ConnectionStart{VersionMinor: 9, Mechanisms: "PLAIN", Locales: "en_US"}); err != nil {
 		return err
 	}
-	reader := &connection{net: c.net, frameMax: maxFrame, buf: make([]byte, readSize)}
+	reader := client.NewConn(c.net, client.MaxFrame, readSize)
 	for {
-		f, ok, err := reader.next()
+		f, ok, err := reader.Next()
 		if err != nil {
 			return err
 		}
 		if !ok {
-			if err := reader.fill(); err != nil {
+			if err := reader.Fill(); err != nil {
 				return err
 			}
 			continue
@@ -126,7 +126,7 @@ func (c *fakeConnection) frame(f amqp.Frame) error {
 func (c *fakeConnection) methodLocked(channel uint16, m amqp.Method) error {
 	switch m := m.(type) {
 	case *amqp.ConnectionStartOk:
-		return c.send(0, &amqp.ConnectionTune{ChannelMax: 2047, FrameMax: maxFrame})
+		return c.send(0, &amqp.ConnectionTune{ChannelMax: 2047, FrameMax: client.MaxFrame})
 	case *amqp.ConnectionOpen:
 		return c.send(0, &amqp.ConnectionOpenOk{})
 	case *amqp.ConnectionClose:
@@ -172,7 +172,7 @@ func (c *fakeConnection) publishedLocked() error {
 		if refused {
 			answer = &amqp.BasicNack{DeliveryTag: c.confirms}
 		}
-		if err := c.send(firstChannel, answer); err != nil {
+		if err := c.send(client.FirstChannel, answer); err != nil {
 			return err
 		}
 	}
@@ -193,10 +193,10 @@ func (b *fakeBroker) deliverLocked() error {
 		b.consumer.tag++
 		var out []byte
 		start := len(out)
-		out = amqp.BeginFrame(out, amqp.FrameMethod, firstChannel)
+		out = amqp.BeginFrame(out, amqp.FrameMethod, client.FirstChannel)
 		out = amqp.AppendDeliver(out, consumerTag, b.consumer.tag, false, nil)
 		out = amqp.EndFrame(out, start)
-		out = amqp.AppendContent(out, firstChannel, m.header, m.body, amqp.MinFrameMax)
+		out = amqp.AppendContent(out, client.FirstChannel, m.header, m.body, amqp.MinFrameMax)
 		if _, err := b.consumer.net.Write(out); err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // interrupted ends a run whose context has ended: it finishes the results and deletes what was declared.
@@ -24,7 +26,7 @@ func (m *Measurement) interrupted(ctx context.Context, results []Result) ([]Resu
 	if m.Workload.Mode == ModePublish || m.Workload.Mode == ModeConsume {
 		return results, err // whose queues stay in any case
 	}
-	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), client.CallTimeout)
 	defer cancel()
 	return results, errors.Join(err, m.tidy(soon))
 }
@@ -37,7 +39,7 @@ func (m *Measurement) tidy(ctx context.Context) error {
 	c, err := dial(ctx, m.Address, 1)
 	if err == nil {
 		err = closeAfter(c, remove(c, &m.Workload))
-		c.hangUp()
+		c.HangUp()
 	}
 	if err != nil {
 		return fmt.Errorf("queues were not deleted: %w", err)

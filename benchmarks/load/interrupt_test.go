@@ -6,14 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace-mq/millrace/benchmarks/contender"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // gone says whether the workload's first queue is not there any more.
-func gone(t *testing.T, a contender.Address, w *Workload) bool {
+func gone(t *testing.T, a client.Address, w *Workload) bool {
 	t.Helper()
 	_, err := countReady(t.Context(), a, w)
-	return errors.Is(err, errClosed)
+	var closed *client.Closed
+	return errors.As(err, &closed)
 }
 
 func TestInterruptedRunTellsWhatItHas(t *testing.T) {

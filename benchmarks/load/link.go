@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // link is a connection with the producers and consumers that use it, each by a channel of its own.
 type link struct {
 	// Immutable.
-	conn     *connection
+	conn     *client.Conn
 	ends     []end     // channel n is that of ends[n-1]
 	recorder *recorder // nil when nobody measures latency
 	clock    clock
@@ -36,7 +37,7 @@ type end interface {
 // open opens the channel of one more end.
 func (l *link) open(make func(channel uint16) (end, error)) error {
 	channel := uint16(len(l.ends) + 1)
-	if channel > firstChannel {
+	if channel > client.FirstChannel {
 		if _, err := l.call(channel, &amqp.ChannelOpen{}, amqp.ChannelOpenOkID); err != nil {
 			return err
 		}
@@ -51,10 +52,10 @@ func (l *link) open(make func(channel uint16) (end, error)) error {
 
 // call is for the time before run: what comes for other channels meanwhile goes there.
 func (l *link) call(channel uint16, m amqp.Method, answer amqp.MethodID) (amqp.Method, error) {
-	if err := l.conn.send(channel, m); err != nil {
+	if err := l.conn.Send(channel, m); err != nil {
 		return nil, fmt.Errorf("%v: %w", m.ID(), err)
 	}
-	got, err := l.conn.await(answer, func(f amqp.Frame) error {
+	got, err := l.conn.Await(answer, func(f amqp.Frame) error {
 		l.lock()
 		defer l.unlock()
 		_, err := l.frame(f)
@@ -69,7 +70,7 @@ func (l *link) call(channel uint16, m amqp.Method, answer amqp.MethodID) (amqp.M
 // run reads until the connection has been closed in good order, which wind asks for.
 func (l *link) run() error {
 	err := l.receive()
-	l.conn.hangUp() // a sender may be stuck in a write
+	l.conn.HangUp() // a sender may be stuck in a write
 	for _, e := range l.ends {
 		e.lost()
 	}
@@ -82,7 +83,7 @@ func (l *link) receive() error {
 		if done, err := l.handleInput(); done || err != nil {
 			return err
 		}
-		if err := l.conn.fill(); err != nil {
+		if err := l.conn.Fill(); err != nil {
 			return err
 		}
 	}
@@ -97,7 +98,7 @@ func (l *link) handleInput() (done bool, err error) {
 		return false, err
 	}
 	if len(l.out) > 0 {
-		_, err = l.conn.net.Write(l.out)
+		err = l.conn.Write(l.out)
 		l.out = l.out[:0]
 	}
 	for _, e := range l.ends {
@@ -121,7 +122,7 @@ func (l *link) unlock() {
 
 func (l *link) frames() (done bool, err error) {
 	for {
-		f, ok, err := l.conn.next()
+		f, ok, err := l.conn.Next()
 		if err != nil || !ok {
 			return false, err
 		}
@@ -134,10 +135,10 @@ func (l *link) frames() (done bool, err error) {
 // frame hands a frame to whose it is; done is the end of the connection.
 func (l *link) frame(f amqp.Frame) (done bool, err error) {
 	if f.Channel == 0 {
-		return f.Type == amqp.FrameMethod && amqp.PeekMethod(f.Payload) == amqp.ConnectionCloseOkID, closed(f)
+		return f.Type == amqp.FrameMethod && amqp.PeekMethod(f.Payload) == amqp.ConnectionCloseOkID, client.CloseOf(f)
 	}
 	if int(f.Channel) > len(l.ends) {
-		if err := closed(f); err != nil {
+		if err := client.CloseOf(f); err != nil {
 			return false, err
 		}
 		return false, fmt.Errorf("a frame for channel %d, which is not open", f.Channel)
@@ -148,27 +149,27 @@ func (l *link) frame(f amqp.Frame) (done bool, err error) {
 // wind ends the link in good order from outside: consumers are cancelled, what was delivered until then
 // is acknowledged, and the connection is closed.
 func (l *link) wind() error {
-	l.conn.net.SetDeadline(time.Now().Add(callTimeout))
+	l.conn.SetTimeout(client.CallTimeout)
 	consumers := 0
 	for i, e := range l.ends {
 		if _, ok := e.(*consumer); !ok {
 			continue
 		}
 		consumers++
-		if err := l.conn.send(uint16(i+1), &amqp.BasicCancel{ConsumerTag: consumerTag}); err != nil {
+		if err := l.conn.Send(uint16(i+1), &amqp.BasicCancel{ConsumerTag: consumerTag}); err != nil {
 			return err
 		}
 	}
 	if consumers > 0 {
 		return nil // the last one to end says goodbye
 	}
-	return l.conn.send(0, goodbye())
+	return l.conn.Send(0, client.Goodbye())
 }
 
 // leave is called by each consumer that has ended.
 func (l *link) leave() {
 	if l.consuming--; l.consuming == 0 {
-		l.out = amqp.AppendMethod(l.out, 0, goodbye())
+		l.out = amqp.AppendMethod(l.out, 0, client.Goodbye())
 	}
 }
 

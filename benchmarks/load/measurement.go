@@ -11,12 +11,13 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/millrace-mq/millrace/benchmarks/contender"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // Measurement runs one workload against one broker.
 type Measurement struct {
 	Workload Workload
-	Address  contender.Address
+	Address  client.Address
 	Meter    Meter         // nil: the broker's cost is not known
 	Patience time.Duration // the longest time without any progress; 0 is DefaultPatience
 	// Ticks is told each second how it goes; it may be nil.
@@ -167,7 +168,7 @@ func (m *Measurement) phases(ctx context.Context) (results []Result, err error) 
 // hangUp closes what connections are still open. Those that ran have been closed in good order.
 func (m *Measurement) hangUp() {
 	for _, l := range m.links {
-		l.conn.hangUp()
+		l.conn.HangUp()
 	}
 	m.links, m.producers = nil, nil
 }

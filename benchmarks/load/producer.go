@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // producer publishes its share of a workload. Its sender is a goroutine of its own; the link's reader
@@ -32,7 +33,7 @@ type producer struct {
 	now      time.Duration // when the messages being sent are sent
 
 	// Owned by the link's reader until it has ended.
-	confirms confirms
+	confirms client.Confirms
 	refused  uint64
 
 	// sentAt tells when publish n%window was sent, without a rate. The sender writes it before it counts the
@@ -60,16 +61,16 @@ func newProducer(l *link, channel uint16, w *Workload, routes []route, number in
 	p := &producer{
 		link: l, channel: channel, number: uint16(number), first: first, window: uint64(w.Window), share: share,
 		timed: w.latency() && l.recorder != nil, clock: l.clock,
-		magazine: newMagazine(w, routes, channel, first, l.conn.frameMax),
+		magazine: newMagazine(w, routes, channel, first, l.conn.FrameMax()),
 		moved:    make(chan struct{}, 1),
 	}
 	if w.Window == 0 {
 		return p, nil
 	}
-	p.confirms = newConfirms(w.Window)
+	p.confirms = client.NewConfirms(w.Window)
 	if p.timed {
 		p.sentAt = make([]time.Duration, w.Window)
-		p.confirms.each = func(publish uint64) { p.link.recorder.confirmLocked(p.sentTime(publish), p.link.now) }
+		p.confirms.Each = func(publish uint64) { p.link.recorder.confirmLocked(p.sentTime(publish), p.link.now) }
 	}
 	_, err := l.call(channel, &amqp.ConfirmSelect{}, amqp.ConfirmSelectOkID)
 	return p, err
@@ -97,7 +98,7 @@ func (p *producer) run() error {
 		err = p.conclude()
 	}
 	if err != nil {
-		p.link.conn.hangUp()
+		p.link.conn.HangUp()
 		return fmt.Errorf("producer %d: %w", p.number, err)
 	}
 	return nil
@@ -121,7 +122,7 @@ func (p *producer) publish() error {
 		p.noteSent(sent, n)
 		sent += uint64(n)
 		p.sent.Store(sent) // before the write: its confirms may come while it is under way
-		if _, err := p.link.conn.net.Write(octets); err != nil {
+		if err := p.link.conn.Write(octets); err != nil {
 			return err
 		}
 	}
@@ -195,7 +196,7 @@ func (p *producer) wait() error {
 
 // conclude closes the channel and waits for the answer.
 func (p *producer) conclude() error {
-	if err := p.link.conn.send(p.channel, &amqp.ChannelClose{ReplyCode: amqp.ReplySuccess, ReplyText: "done"}); err != nil {
+	if err := p.link.conn.Send(p.channel, &amqp.ChannelClose{ReplyCode: amqp.ReplySuccess, ReplyText: "done"}); err != nil {
 		return err
 	}
 	for range p.moved { // it ends when the channel has
@@ -252,7 +253,7 @@ func (p *producer) frame(f amqp.Frame) error {
 		}
 		p.refused++
 		if nack.Multiple {
-			p.refused += max(nack.DeliveryTag, p.confirms.floor+1) - p.confirms.floor - 1
+			p.refused += max(nack.DeliveryTag, p.confirms.Floor()+1) - p.confirms.Floor() - 1
 		}
 		return p.settle(nack.DeliveryTag, nack.Multiple)
 	case amqp.ChannelCloseOkID:
@@ -260,7 +261,7 @@ func (p *producer) frame(f amqp.Frame) error {
 		close(p.moved)
 		return nil
 	}
-	if err := closed(f); err != nil {
+	if err := client.CloseOf(f); err != nil {
 		return fmt.Errorf("producer %d: %w", p.number, err)
 	}
 	return nil
@@ -270,14 +271,14 @@ func (p *producer) settle(tag uint64, multiple bool) error {
 	if p.window == 0 {
 		return errors.New("a publish is confirmed although no confirms were asked for")
 	}
-	return p.confirms.settle(tag, multiple, p.sent.Load())
+	return p.confirms.Settle(tag, multiple, p.sent.Load())
 }
 
 func (p *producer) turn() {
-	if p.ended.Load() || p.confirms.floor <= p.confirmed.Load() {
+	if p.ended.Load() || p.confirms.Floor() <= p.confirmed.Load() {
 		return
 	}
-	p.confirmed.Store(p.confirms.floor)
+	p.confirmed.Store(p.confirms.Floor())
 	select {
 	case p.moved <- struct{}{}:
 	default: // it has not seen the last move yet

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // smallSegment makes a server start fast and change segments.
@@ -85,10 +86,10 @@ func TestRunGivesUpWhenNothingMoves(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		if _, err := c.call(firstChannel, &amqp.QueueUnbind{Queue: w.queueName(3), Exchange: w.exchangeName()}, amqp.QueueUnbindOkID); err != nil {
+		if _, err := c.Call(client.FirstChannel, &amqp.QueueUnbind{Queue: w.queueName(3), Exchange: w.exchangeName()}, amqp.QueueUnbindOkID); err != nil {
 			t.Error(err)
 		}
-		if err := c.close(); err != nil {
+		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	}

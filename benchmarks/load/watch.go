@@ -138,12 +138,12 @@ func (m *Measurement) wind(r *running, failed error) error {
 	}
 	for _, l := range m.links {
 		if failed != nil || l.deaf {
-			l.conn.hangUp()
+			l.conn.HangUp()
 			continue
 		}
 		if windErr := l.wind(); windErr != nil {
 			err = windErr
-			l.conn.hangUp()
+			l.conn.HangUp()
 		}
 	}
 	<-r.produced

@@ -7,10 +7,11 @@ import (
 
 	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/server"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // startServer runs a server in this process until the test ends; a segmentSize of 0 is the default.
-func startServer(tb testing.TB, segmentSize int64) contender.Address {
+func startServer(tb testing.TB, segmentSize int64) client.Address {
 	tb.Helper()
 	s, err := server.Open(server.Config{Data: tb.TempDir(), Listen: "127.0.0.1:0", SegmentSize: segmentSize})
 	if err != nil {
@@ -26,7 +27,7 @@ func startServer(tb testing.TB, segmentSize int64) contender.Address {
 			tb.Errorf("serve: %v", err)
 		}
 	})
-	a, err := contender.ParseURL("amqp://"+s.Addr().String(), contender.TLS{})
+	a, err := client.ParseURL("amqp://"+s.Addr().String(), client.TLS{})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace-mq/millrace/server/amqp"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 func TestCatalogueIsValid(t *testing.T) {
@@ -60,7 +61,7 @@ func TestMagazineEncodesWhatTheWorkloadSays(t *testing.T) {
 		w := Workload{Name: "test", Exchange: ExchangeDefault, Size: Bytes(size), Persistent: true, Producers: 1, Queues: 3}
 		routes := w.routing().of(0)
 		const first = 1001 // another one sent a thousand before
-		m := newMagazine(&w, routes, firstChannel, first, frameMax)
+		m := newMagazine(&w, routes, client.FirstChannel, first, frameMax)
 		next := uint64(first)
 		for next < first+1000 {
 			octets, n := m.take(7, func(i int) stamp { return stamp{producer: 5, sequence: next + uint64(i)} })
@@ -80,7 +81,7 @@ func checkPublish(t *testing.T, octets []byte, size int, key string, want stamp)
 	t.Helper()
 	take := func(kind amqp.FrameType) []byte {
 		f, n, err := amqp.ParseFrame(octets, amqp.MinFrameMax)
-		if err != nil || n == 0 || f.Type != kind || f.Channel != firstChannel {
+		if err != nil || n == 0 || f.Type != kind || f.Channel != client.FirstChannel {
 			t.Fatalf("frame %+v, %v", f, err)
 		}
 		octets = octets[n:]

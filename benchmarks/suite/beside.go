@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/benchmarks/load"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // beside is a neighbour's process: a load generator that gives way to everybody else on this machine (nice 19), so
@@ -28,7 +29,7 @@ type beside struct {
 const besideTimeout = 60 * time.Second
 
 // startBeside starts a neighbour at a broker. Generator is an executable that knows 'bench'.
-func startBeside(generator string, a contender.Address, n *Neighbour) (*beside, error) {
+func startBeside(generator string, a client.Address, n *Neighbour) (*beside, error) {
 	if a.TLS != nil {
 		return nil, errors.New("neighbours speak plain TCP only")
 	}

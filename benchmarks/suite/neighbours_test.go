@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/benchmarks/load"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 func TestReportComparesWithAlone(t *testing.T) {
@@ -49,7 +49,7 @@ func TestNeighbourSaysWhatItDid(t *testing.T) {
 		}
 		return path
 	}
-	a, err := contender.ParseURL("amqp://h", contender.TLS{})
+	a, err := client.ParseURL("amqp://h", client.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}

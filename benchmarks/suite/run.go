@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/benchmarks/load"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 // Config says what is run.
@@ -149,7 +150,7 @@ func (cfg *Config) measure(ctx context.Context, c Case, broker *contender.Conten
 		*version = running.Version
 	}
 	if *version == "" {
-		if *version, err = load.Identify(ctx, running.Address); err != nil {
+		if *version, err = client.Identify(ctx, running.Address, client.Config{Product: load.Product}); err != nil {
 			return nil, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace-mq/millrace/benchmarks/contender"
 	"github.com/millrace-mq/millrace/benchmarks/load"
+	"github.com/millrace-mq/millrace/server/client"
 )
 
 func TestMedianIsInTheMiddle(t *testing.T) {
@@ -200,7 +201,7 @@ func TestReportIsWritten(t *testing.T) {
 }
 
 func TestConfigNamesAllFaults(t *testing.T) {
-	c, err := contender.Parse("amqp://h", contender.TLS{})
+	c, err := contender.Parse("amqp://h", client.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +218,7 @@ func TestConfigNamesAllFaults(t *testing.T) {
 
 // A broker that does not answer costs its row, not the others.
 func TestSuiteGoesOnWithoutABroker(t *testing.T) {
-	c, err := contender.Parse("amqp://127.0.0.1:1", contender.TLS{})
+	c, err := contender.Parse("amqp://127.0.0.1:1", client.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package contender
+package client
 
 import (
 	"crypto/tls"

@@ -1,4 +1,4 @@
-package load
+package client
 
 import (
 	"slices"
@@ -21,28 +21,28 @@ func TestConfirmsRefuseWhatDoesNotWait(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			c := newConfirms(8)
+			c := NewConfirms(8)
 			settle(t, &c, 3, true)
 			settle(t, &c, 5, false)
-			if err := c.settle(test.tag, test.multiple, 8); err == nil {
+			if err := c.Settle(test.tag, test.multiple, 8); err == nil {
 				t.Error("taken")
 			}
 		})
 	}
 }
 
-func settle(t *testing.T, c *confirms, tag uint64, multiple bool) {
+func settle(t *testing.T, c *Confirms, tag uint64, multiple bool) {
 	t.Helper()
-	if err := c.settle(tag, multiple, 8); err != nil {
+	if err := c.Settle(tag, multiple, 8); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestConfirmOfTagZeroSettlesAll(t *testing.T) {
-	c := newConfirms(8)
+	c := NewConfirms(8)
 	settle(t, &c, 0, true)
-	if c.floor != 8 {
-		t.Errorf("floor %d, want 8", c.floor)
+	if c.Floor() != 8 {
+		t.Errorf("floor %d, want 8", c.Floor())
 	}
 }
 
@@ -51,12 +51,12 @@ func TestConfirmsAgreeWithModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		window := rapid.IntRange(1, 130).Draw(t, "window")
 		total := uint64(rapid.IntRange(1, 400).Draw(t, "total"))
-		c := newConfirms(window)
+		c := NewConfirms(window)
 		var told []uint64
-		c.each = func(publish uint64) { told = append(told, publish) }
+		c.Each = func(publish uint64) { told = append(told, publish) }
 		open := map[uint64]bool{}
 		for sent := uint64(0); sent < total || len(open) > 0; {
-			for sent < total && sent-c.floor < uint64(window) && rapid.Bool().Draw(t, "send") {
+			for sent < total && sent-c.Floor() < uint64(window) && rapid.Bool().Draw(t, "send") {
 				sent++
 				open[sent] = true
 			}
@@ -69,7 +69,7 @@ func TestConfirmsAgreeWithModel(t *testing.T) {
 			}
 			slices.Sort(tags)
 			tag, multiple := rapid.SampledFrom(tags).Draw(t, "tag"), rapid.Bool().Draw(t, "multiple")
-			if err := c.settle(tag, multiple, sent); err != nil {
+			if err := c.Settle(tag, multiple, sent); err != nil {
 				t.Fatal(err)
 			}
 			for _, other := range tags {
@@ -81,8 +81,8 @@ func TestConfirmsAgreeWithModel(t *testing.T) {
 			for tag := range open {
 				lowest = min(lowest, tag)
 			}
-			if c.floor != lowest-1 {
-				t.Fatalf("floor %d, want %d", c.floor, lowest-1)
+			if c.Floor() != lowest-1 {
+				t.Fatalf("floor %d, want %d", c.Floor(), lowest-1)
 			}
 		}
 		slices.Sort(told)
