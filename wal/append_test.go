@@ -159,9 +159,12 @@ func TestALargeFirstBatchReplacesTheEmptySegment(t *testing.T) {
 
 func TestCatalogueStartsEverySegment(t *testing.T) {
 	n := 0
-	l := openLog(t, Config{Dir: t.TempDir(), Catalogue: func(b *segment.Batch) {
+	var stated, empty segment.Batch
+	l := openLog(t, Config{Dir: t.TempDir(), Catalogue: func() []*segment.Batch {
 		n++
-		b.Append(segment.KindCatalogue, 0, 0, 0, fmt.Append(nil, "catalogue ", n))
+		stated.Reset()
+		stated.Append(segment.KindCatalogue, 0, 0, 0, fmt.Append(nil, "catalogue ", n))
+		return []*segment.Batch{&stated, &empty}
 	}})
 	rotated(t, l, 3)
 	v := l.NewView()

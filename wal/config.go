@@ -51,9 +51,10 @@ type Config struct {
 	// follow from the rest, and writes these anew. Without it Open refuses such a log.
 	Repair bool
 
-	// Catalogue adds records that let a segment be read alone; called under the append lock when a
-	// segment starts. It must not call the log. May be nil.
-	Catalogue func(b *segment.Batch)
+	// Catalogue returns records that let a segment be read alone, called under the append lock when a segment
+	// starts. The batches stay the caller's, who changes them under that lock only; they may be the same each time.
+	// It must not call the log. May be nil.
+	Catalogue func() []*segment.Batch
 	// OnSynced is called by the syncer after Synced has moved. May be nil.
 	OnSynced func(segment.LSN)
 	// OnFailure is called by the syncer, once, when the log stops. It must not call Close. May be nil.

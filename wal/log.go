@@ -36,7 +36,6 @@ type Log struct {
 		active      *segmentFile
 		sets        map[uint64]struct{} // route sets that the active segment defines
 		definitions segment.Batch       // scratch: route sets that it lacks
-		catalogue   segment.Batch       // scratch: what starts a segment
 		header      []byte              // scratch
 		timeMs      int64               // of the last batch; never decreases
 		epoch       uint64              // of the active segment; its high half counts

@@ -152,7 +152,9 @@ func TestOldFilesAreRelocatedAgain(t *testing.T) {
 }
 
 func TestARelocatedPublishNamesTheQueuesLeft(t *testing.T) {
-	catalogue := func(b *segment.Batch) { b.Append(segment.KindCatalogue, 0, 0, 7, []byte("topology")) }
+	var stated segment.Batch
+	stated.Append(segment.KindCatalogue, 0, 0, 7, []byte("topology"))
+	catalogue := func() []*segment.Batch { return []*segment.Batch{&stated} }
 	l := openLog(t, Config{Dir: t.TempDir(), Catalogue: catalogue})
 	set := &segment.RouteSet{ID: 3, Queues: []segment.QueueID{30, 10, 20}}
 	for len(l.Segments()) < 3 {

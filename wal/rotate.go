@@ -23,17 +23,19 @@ type spare struct {
 // rotateLocked begins a new segment with room for b, whose route sets it will all lack. It returns
 // without having rotated when it had to wait for a spare: the lock was open meanwhile.
 func (l *Log) rotateLocked(b *segment.Batch) error {
-	l.mu.catalogue.Reset()
+	var catalogue []*segment.Batch
 	if l.cfg.Catalogue != nil {
-		l.cfg.Catalogue(&l.mu.catalogue)
-		if err := l.mu.catalogue.Err(); err != nil {
-			return fmt.Errorf("catalogue: %w", err)
-		}
+		catalogue = l.cfg.Catalogue()
 	}
 	l.collectDefinitionsLocked(b, nil)
-	// The catalogue has a footer's room counted for itself alone: a little too much, never too little.
-	need := segment.HeaderSize + l.spaceLocked(nil, b) +
-		int64(l.mu.catalogue.Len()) + segment.FooterSize(l.mu.catalogue.Count(), 0)
+	need := segment.HeaderSize + l.spaceLocked(nil, b)
+	for _, part := range catalogue {
+		if err := part.Err(); err != nil {
+			return fmt.Errorf("catalogue: %w", err)
+		}
+		// It has a footer's room counted for itself alone: a little too much, never too little.
+		need += int64(part.Len()) + segment.FooterSize(part.Count(), 0)
+	}
 	size := l.cfg.SegmentSize
 	if need > size {
 		size = (need + segment.HeaderSize - 1) &^ (segment.HeaderSize - 1)
@@ -51,8 +53,11 @@ func (l *Log) rotateLocked(b *segment.Batch) error {
 	if err := l.activateLocked(ready); err != nil {
 		return l.stopLocked(err)
 	}
-	if l.mu.catalogue.Count() > 0 {
-		if _, err := l.writeLocked(&l.mu.catalogue); err != nil {
+	for _, part := range catalogue {
+		if part.Count() == 0 {
+			continue
+		}
+		if _, err := l.writeLocked(part); err != nil {
 			return err
 		}
 	}

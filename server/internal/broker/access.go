@@ -69,6 +69,7 @@ func (b *Broker) changeAccessLocked(changes []access.Change) (segment.LSN, error
 		lsn = first + segment.LSN(len(changes)-1)
 		for _, c := range changes {
 			b.applyHost(c)
+			b.restated.access(c)
 		}
 		b.access.Publish(next)
 	})

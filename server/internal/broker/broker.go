@@ -127,6 +127,7 @@ type Broker struct {
 	sets   atomic.Uint64 // number of the last route set
 
 	segments atomic.Uint64 // counts the log's segments of this start: see naming
+	restated restatement   // guarded by the log's append lock
 
 	// Written during Open only, before there is a second goroutine. replaying: apply finds queues' entries in the
 	// index. homeless counts messages of queues that the replay neither knows nor has seen deleted.
@@ -205,7 +206,7 @@ func (b *Broker) open() error {
 	log, err := wal.Open(wal.Config{
 		Dir: filepath.Join(b.cfg.Data, "log"), SegmentSize: b.cfg.SegmentSize, Sync: b.cfg.Sync,
 		Repair: b.cfg.Repair, KeepFree: b.cfg.Alarms.DiskFree, RelocationPace: 32 << 20, Disk: b.cfg.Disk,
-		Catalogue: b.appendCatalogue, OnSynced: b.logSynced, OnFailure: b.logFailed, Logger: b.logger,
+		Catalogue: b.restate, OnSynced: b.logSynced, OnFailure: b.logFailed, Logger: b.logger,
 	})
 	if err != nil {
 		return err
@@ -312,16 +313,6 @@ func (b *Broker) host(id uint32) *VHost {
 // routeSet gives a list of queues a number under which the log's records can refer to it.
 func (b *Broker) routeSet(ids []segment.QueueID) *segment.RouteSet {
 	return &segment.RouteSet{ID: b.sets.Add(1), Queues: ids}
-}
-
-// appendCatalogue states the whole topology at the start of a segment, so that a segment can be read
-// alone and older ones may go. The log calls it with its append lock held.
-func (b *Broker) appendCatalogue(batch *segment.Batch) {
-	b.segments.Add(1)
-	now := time.Now().UnixMilli()
-	b.catalogue(func(payload []byte) {
-		batch.Append(segment.KindCatalogue, 0, 0, now, payload)
-	})
 }
 
 // logSynced is called by the log's syncer after the watermark has moved.

@@ -214,6 +214,7 @@ func (w *journalWriter) append() (first segment.LSN, err error) {
 		first = lsn
 		for _, r := range w.raises {
 			r.queue.HorizonLogged(r.to)
+			w.broker.restated.horizon(w.host.ID, r.queue.ID, r.to)
 		}
 	})
 	return first, err

@@ -1,13 +1,11 @@
 package broker
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/millrace-mq/millrace/router"
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
-	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/policy"
 	"github.com/millrace-mq/millrace/server/internal/queue"
 )
@@ -47,60 +45,83 @@ const (
 	declareKeeper   operation = "keeper.declare"
 )
 
-// encode returns the payload of a KindTopology record. The virtual host's id travels in the record itself
-// and here too, because catalogue entries have no record of their own.
-func (c *change) encode() []byte {
-	t := amqp.Table{"op": string(c.op), "vhost": c.vhost}
+// appendTo appends the payload of a KindTopology record: an AMQP table, its fields in the order of their names.
+// The virtual host's id travels in the record itself and here too, because catalogue entries have no record of their
+// own. A catalogue has one for each queue and binding, so no table is made on the way.
+func (c *change) appendTo(dst []byte) []byte {
 	switch c.op {
-	case declareExchange, deleteExchange:
-		t["name"] = c.exchange.Name
-		if c.op == declareExchange {
-			t["type"] = c.exchange.Type
-			t["durable"] = c.exchange.Durable
-			t["auto_delete"] = c.exchange.AutoDelete
-			t["internal"] = c.exchange.Internal
-			t["arguments"] = amqp.Table(c.exchange.Arguments)
-		}
-	case declareQueue, deleteQueue:
-		t["name"] = c.queue.Name
-		if c.queue.ID != 0 {
-			t["id"] = int64(c.queue.ID)
-		}
-		if c.op == declareQueue {
-			t["durable"] = c.queue.Durable
-			t["exclusive"] = c.queue.Exclusive
-			t["auto_delete"] = c.queue.AutoDelete
-			t["arguments"] = amqp.Table(c.queue.Arguments)
-			if c.queue.ServerNamed {
-				t["server_named"] = true
-			}
-			if c.horizon != 0 {
-				t["horizon"] = int64(c.horizon)
-			}
-			if c.untimed {
-				t["untimed"] = true
-			}
-		}
+	case declareExchange:
+		dst = amqp.AppendTableField(dst, "arguments", c.exchange.Arguments)
+		dst = amqp.AppendFlagField(dst, "auto_delete", c.exchange.AutoDelete)
+		dst = amqp.AppendFlagField(dst, "durable", c.exchange.Durable)
+		dst = amqp.AppendFlagField(dst, "internal", c.exchange.Internal)
+		dst = amqp.AppendTextField(dst, "name", c.exchange.Name)
+		dst = c.appendOperation(dst)
+		dst = amqp.AppendTextField(dst, "type", c.exchange.Type)
+	case deleteExchange:
+		dst = amqp.AppendTextField(dst, "name", c.exchange.Name)
+		dst = c.appendOperation(dst)
+	case declareQueue:
+		return c.appendQueue(dst)
+	case deleteQueue:
+		dst = c.appendID(dst)
+		dst = amqp.AppendTextField(dst, "name", c.queue.Name)
+		dst = c.appendOperation(dst)
 	case declareKeeper:
-		t["exchange"] = c.queue.Name
-		t["keeps"] = c.keeps.String()
-		if c.queue.ID != 0 {
-			t["id"] = int64(c.queue.ID)
-		}
+		dst = amqp.AppendTextField(dst, "exchange", c.queue.Name)
+		dst = c.appendID(dst)
+		dst = amqp.AppendTextField(dst, "keeps", c.keeps.String())
+		dst = c.appendOperation(dst)
 	case bind, unbind:
-		t["source"] = c.binding.Source
-		t["destination"] = c.binding.Destination
-		t["destination_type"] = c.binding.DestinationKind.String()
-		t["routing_key"] = c.binding.Key
-		t["arguments"] = amqp.Table(c.binding.Arguments)
+		dst = amqp.AppendTableField(dst, "arguments", c.binding.Arguments)
+		dst = amqp.AppendTextField(dst, "destination", c.binding.Destination)
+		dst = amqp.AppendTextField(dst, "destination_type", c.binding.DestinationKind.String())
+		dst = c.appendOperation(dst)
+		dst = amqp.AppendTextField(dst, "routing_key", c.binding.Key)
+		dst = amqp.AppendTextField(dst, "source", c.binding.Source)
 	case putPolicy:
-		t["policy"] = c.policy.Table()
+		dst = c.appendOperation(dst)
+		dst = amqp.AppendTableField(dst, "policy", c.policy.Table())
 	case deletePolicy:
-		t["name"] = c.policy.Name
-		t["operator"] = c.policy.Operator
+		dst = amqp.AppendTextField(dst, "name", c.policy.Name)
+		dst = c.appendOperation(dst)
+		dst = amqp.AppendFlagField(dst, "operator", c.policy.Operator)
 	}
-	return t.Raw()
+	return c.appendHost(dst)
 }
+
+func (c *change) appendQueue(dst []byte) []byte {
+	dst = amqp.AppendTableField(dst, "arguments", c.queue.Arguments)
+	dst = amqp.AppendFlagField(dst, "auto_delete", c.queue.AutoDelete)
+	dst = amqp.AppendFlagField(dst, "durable", c.queue.Durable)
+	dst = amqp.AppendFlagField(dst, "exclusive", c.queue.Exclusive)
+	if c.horizon != 0 {
+		dst = amqp.AppendInt64Field(dst, "horizon", int64(c.horizon))
+	}
+	dst = c.appendID(dst)
+	dst = amqp.AppendTextField(dst, "name", c.queue.Name)
+	dst = c.appendOperation(dst)
+	if c.queue.ServerNamed {
+		dst = amqp.AppendFlagField(dst, "server_named", true)
+	}
+	if c.untimed {
+		dst = amqp.AppendFlagField(dst, "untimed", true)
+	}
+	return c.appendHost(dst)
+}
+
+func (c *change) appendID(dst []byte) []byte {
+	if c.queue.ID == 0 {
+		return dst
+	}
+	return amqp.AppendInt64Field(dst, "id", int64(c.queue.ID))
+}
+
+func (c *change) appendOperation(dst []byte) []byte {
+	return amqp.AppendTextField(dst, "op", string(c.op))
+}
+
+func (c *change) appendHost(dst []byte) []byte { return amqp.AppendUint32Field(dst, "vhost", c.vhost) }
 
 // decodeRecord reads the payload of a KindTopology record, or an entry of a catalogue. Its operation is one
 // of change's, or package access owns it.
@@ -199,67 +220,4 @@ func (f *fields) number(key string) int64 {
 
 func (f *fields) arguments() map[string]any {
 	return field[amqp.Table](f, "arguments")
-}
-
-// catalogueChunk is about how much one catalogue record holds.
-const catalogueChunk = 64 << 10
-
-// catalogue calls yield with the payloads of the records that state the whole topology: entries, each a
-// change behind its length as u32. Called with the append lock or all topology locks held.
-func (b *Broker) catalogue(yield func(payload []byte)) {
-	var chunk []byte
-	add := func(entry []byte) {
-		chunk = binary.LittleEndian.AppendUint32(chunk, uint32(len(entry)))
-		chunk = append(chunk, entry...)
-		if len(chunk) >= catalogueChunk {
-			yield(chunk)
-			chunk = nil
-		}
-	}
-	for c := range b.access.State().Changes() { // the virtual hosts come first
-		add(access.Encode(c).Raw())
-	}
-	put := func(c change) { add(c.encode()) }
-	for _, vh := range b.hosts() {
-		for _, operator := range []bool{false, true} { // before what they apply to: see applyPolicy
-			for _, p := range vh.topology.policies.List(operator) {
-				put(change{op: putPolicy, vhost: vh.ID, policy: p})
-			}
-		}
-		for x := range vh.topology.router.Exchanges() {
-			if !predeclared(x.Name) {
-				put(change{op: declareExchange, vhost: vh.ID, exchange: x})
-			}
-		}
-		for key, q := range vh.topology.keepers {
-			put(change{op: declareKeeper, vhost: vh.ID, keeps: key.purpose, queue: q.Declaration})
-		}
-		for _, q := range vh.topology.router.Queues() {
-			put(change{op: declareQueue, vhost: vh.ID, queue: q.Declaration, horizon: q.LoggedHorizon(), untimed: q.Untimed()})
-		}
-		for b := range vh.topology.router.Bindings() {
-			put(change{op: bind, vhost: vh.ID, binding: b})
-		}
-	}
-	if len(chunk) > 0 {
-		yield(chunk)
-	}
-}
-
-// eachInCatalogue takes a catalogue record apart.
-func eachInCatalogue(payload []byte, yield func(entry []byte) error) error {
-	for len(payload) > 0 {
-		if len(payload) < 4 {
-			return fmt.Errorf("catalogue record: %w", segment.ErrCorrupt)
-		}
-		n := binary.LittleEndian.Uint32(payload)
-		if payload = payload[4:]; uint64(n) > uint64(len(payload)) {
-			return fmt.Errorf("catalogue record: %w", segment.ErrCorrupt)
-		}
-		if err := yield(payload[:n]); err != nil {
-			return err
-		}
-		payload = payload[n:]
-	}
-	return nil
 }

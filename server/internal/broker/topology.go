@@ -31,12 +31,14 @@ func (vh *VHost) commitIf(may func() error, changes ...*change) (last segment.LS
 	now := time.Now().UnixMilli()
 	for _, c := range changes {
 		c.vhost = vh.ID
-		batch.Append(segment.KindTopology, 0, vh.ID, now, c.encode())
+		vh.topology.encoded = c.appendTo(vh.topology.encoded[:0])
+		batch.Append(segment.KindTopology, 0, vh.ID, now, vh.topology.encoded)
 	}
 	err = vh.broker.log.AppendIf(batch, may, func(first segment.LSN) {
 		for i, c := range changes {
 			last = first + segment.LSN(i)
 			vh.apply(c, last) // under the append lock: see the package's words on topology
+			vh.broker.restated.change(c, last)
 		}
 		vh.count()
 	})

@@ -28,6 +28,7 @@ type VHost struct {
 		policies policy.Set
 		revision uint64        // of policies: counts their changes
 		batch    segment.Batch // of commit; only this lock
+		encoded  []byte        // scratch of commit; only this lock
 		// deleted: the log knows nothing of the host any more, and must not be told of anything in it.
 		deleted bool
 	}
