@@ -21,14 +21,20 @@ const FeatureOld uint64 = 1 << 0
 // take what came back for gone.
 const FeatureTakers uint64 = 1 << 1
 
-// The required feature bits that this build sets, and understands: of a segment, and of an old-generation file.
+// FeatureContinues is the required feature bit of a file, of either kind, that does not begin with a catalogue though
+// the log has them: a file before it does, and must not go before this one. A writer that does not know that would
+// let it go.
+const FeatureContinues uint64 = 1 << 2
+
+// The required feature bits that this build sets in every file: of a segment, and of an old-generation file. Beside
+// them it understands FeatureContinues.
 const (
 	SegmentFeatures = FeatureOld | FeatureTakers
 	OldFeatures     = FeatureTakers
 )
 
 // segmentHeader is what is special about a segment's header; constant after start.
-var segmentHeader = headerKind{magic: "MILLRACE", version: Version, required: SegmentFeatures, end: headerFileSize + 8}
+var segmentHeader = headerKind{magic: "MILLRACE", version: Version, required: SegmentFeatures | FeatureContinues, end: headerFileSize + 8}
 
 // Header is what the first page of a segment says.
 type Header struct {

@@ -14,7 +14,7 @@ const (
 )
 
 // oldHeader is what is special about the header of an old-generation file; constant after start.
-var oldHeader = headerKind{magic: "MILLROLD", version: OldVersion, required: OldFeatures, end: oldFields}
+var oldHeader = headerKind{magic: "MILLROLD", version: OldVersion, required: OldFeatures | FeatureContinues, end: oldFields}
 
 // OldHeader is what the first page of an old-generation file says.
 type OldHeader struct {

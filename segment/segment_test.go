@@ -111,7 +111,7 @@ func TestHeaderRefusals(t *testing.T) {
 		"empty":           {nil, ErrFormat},
 		"zeros":           {make([]byte, HeaderSize), ErrFormat},
 		"future version":  {fix(func(p []byte) { p[headerVersion] = 2 }), ErrVersion},
-		"unknown feature": {fix(func(p []byte) { p[headerRequired] = 4 }), ErrFeature},
+		"unknown feature": {fix(func(p []byte) { p[headerRequired] = 8 }), ErrFeature},
 		"optional bit":    {fix(func(p []byte) { p[headerOptional] = 1 }), nil},
 		"cut page":        {sound[:HeaderSize-1], ErrCorrupt},
 	}

@@ -153,6 +153,9 @@ func (c *candidate) read(shard uint32) error {
 	case c.fault != nil:
 		c.header = segment.Header{Base: base}
 		c.header.Epoch, c.unused = adoptEpoch(data, base)
+		if base > 1 && !beginsWithCatalogue(data, c.header.Epoch) {
+			c.header.Required = segment.FeatureContinues // it may
+		}
 		c.headless = allZeros(data[:segment.HeaderSize])
 		c.zeros = allZeros(data[:min(len(data), segment.HeaderSize+segment.BatchHeaderSize)])
 	case c.header.Base != base:
@@ -192,6 +195,21 @@ func adoptEpoch(data []byte, base segment.LSN) (epoch uint64, unused bool) {
 	epoch = segment.BatchEpoch(data, segment.HeaderSize)
 	batch, err := segment.ParseBatch(data, segment.HeaderSize, epoch)
 	return epoch, err != nil || batch.First != base
+}
+
+// beginsWithCatalogue reports whether the first batch of a segment is a catalogue.
+func beginsWithCatalogue(data []byte, epoch uint64) bool {
+	if len(data) < segment.HeaderSize+segment.BatchHeaderSize {
+		return false
+	}
+	batch, err := segment.ParseBatch(data, segment.HeaderSize, epoch)
+	if err != nil {
+		return false
+	}
+	for _, r := range batch.Records() {
+		return r.Kind() == segment.KindCatalogue
+	}
+	return false
 }
 
 // empty reports whether a segment with a sound header holds nothing.

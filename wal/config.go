@@ -55,6 +55,9 @@ type Config struct {
 	// starts. The batches stay the caller's, who changes them under that lock only; they may be the same each time.
 	// It must not call the log. May be nil.
 	Catalogue func() []*segment.Batch
+	// OnSegment is called under the append lock when a segment has begun, before there is a record in it. It must not
+	// call the log. May be nil.
+	OnSegment func()
 	// OnSynced is called by the syncer after Synced has moved. May be nil.
 	OnSynced func(segment.LSN)
 	// OnFailure is called by the syncer, once, when the log stops. It must not call Close. May be nil.

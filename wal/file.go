@@ -16,13 +16,14 @@ import (
 // inside one is atomic and published in the order places, end, last: a reader that has seen a number
 // finds its place.
 type segmentFile struct {
-	path    string
-	base    segment.LSN
-	epoch   uint64
-	size    int64 // of the file
-	mapping *segment.Mapping
-	logger  *slog.Logger
-	file    *os.File // for writing; the appender's, then the syncer's, last the keeper's; nil when sealed at Open
+	path      string
+	base      segment.LSN
+	epoch     uint64
+	size      int64 // of the file
+	continues bool  // it does not begin with a catalogue: see segment.FeatureContinues
+	mapping   *segment.Mapping
+	logger    *slog.Logger
+	file      *os.File // for writing; the appender's, then the syncer's, last the keeper's; nil when sealed at Open
 
 	identity os.FileInfo // of a Reader's file; nil = nobody else gives the file up or uses it again
 
@@ -172,26 +173,27 @@ func (s *segmentFile) summary() segment.Summary {
 
 // SegmentInfo describes one segment of a log.
 type SegmentInfo struct {
-	Path    string
-	Base    segment.LSN // its first record
-	Last    segment.LSN // its last record; Base-1 when it has none
-	Epoch   uint64
-	Size    int64 // of the file
-	End     int64 // where its batches end
-	MinTime time.Time
-	MaxTime time.Time // when its last batch was taken in
-	Sealed  bool
-	Old     bool  // an old-generation file: what is not among its Records is gone
-	Records int   // that an old-generation file holds
-	Bytes   int64 // of them, before compression
-	Batches int   // counted by Verify only
-	Lost    int   // records lost to corruption; counted by Verify only
+	Path      string
+	Base      segment.LSN // its first record
+	Last      segment.LSN // its last record; Base-1 when it has none
+	Epoch     uint64
+	Size      int64 // of the file
+	End       int64 // where its batches end
+	MinTime   time.Time
+	MaxTime   time.Time // when its last batch was taken in
+	Sealed    bool
+	Continues bool  // it does not begin with a catalogue; a file before it does
+	Old       bool  // an old-generation file: what is not among its Records is gone
+	Records   int   // that an old-generation file holds
+	Bytes     int64 // of them, before compression
+	Batches   int   // counted by Verify only
+	Lost      int   // records lost to corruption; counted by Verify only
 }
 
 func (s *segmentFile) info() SegmentInfo {
 	info := SegmentInfo{
 		Path: s.path, Base: s.base, Last: s.lastLSN(), Epoch: s.epoch, Size: s.size, End: s.end.Load(),
-		MinTime: time.UnixMilli(s.minTime.Load()), MaxTime: time.UnixMilli(s.maxTime.Load()), Sealed: s.sealed(),
+		MinTime: time.UnixMilli(s.minTime.Load()), MaxTime: time.UnixMilli(s.maxTime.Load()), Sealed: s.sealed(), Continues: s.continues,
 	}
 	if s.old != nil {
 		info.Old, info.Records, info.Bytes = true, s.old.head.Records(), s.old.head.RawBytes

@@ -37,6 +37,8 @@ type Log struct {
 		sets        map[uint64]struct{} // route sets that the active segment defines
 		definitions segment.Batch       // scratch: route sets that it lacks
 		header      []byte              // scratch
+		stated      int64               // bytes appended when the last catalogue was
+		statedBytes int64               // of it
 		timeMs      int64               // of the last batch; never decreases
 		epoch       uint64              // of the active segment; its high half counts
 		started     bool

@@ -24,7 +24,9 @@ func (c *candidate) readOld(n name, shard uint32, decoder *segment.OldDecoder) e
 	path := c.path
 	data := c.mapping.Bytes()
 	header, err := segment.ParseOldHeader(data)
-	c.header = segment.Header{Version: header.Version, Shard: header.Shard, Epoch: header.Epoch, Base: n.base, Created: header.Created}
+	c.header = segment.Header{
+		Version: header.Version, Shard: header.Shard, Required: header.Required, Epoch: header.Epoch, Base: n.base, Created: header.Created,
+	}
 	switch {
 	case errors.Is(err, segment.ErrVersion), errors.Is(err, segment.ErrFeature):
 		return fmt.Errorf("%s: %w", path, err)
@@ -35,7 +37,7 @@ func (c *candidate) readOld(n name, shard uint32, decoder *segment.OldDecoder) e
 			c.unused = true
 			return nil
 		}
-		c.header.Epoch = epoch
+		c.header.Epoch, c.header.Required = epoch, segment.FeatureContinues // it may
 	case header.First != n.base || header.Last != n.last:
 		return fmt.Errorf("%s: header says that it stands for records %d to %d: file was renamed; see millrace log verify",
 			path, header.First, header.Last)

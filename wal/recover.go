@@ -294,6 +294,7 @@ func (l *Log) adopt(kept []*candidate) error {
 func (f *fileList) take(c *candidate) (*segmentFile, error) {
 	s := &segmentFile{
 		path: c.path, base: c.base, epoch: c.header.Epoch, size: c.size, mapping: c.mapping, logger: f.logger,
+		continues: c.header.Required&segment.FeatureContinues != 0,
 	}
 	if c.old != nil {
 		old := &oldFile{head: c.old.footer, cache: f.cache}

@@ -158,6 +158,9 @@ func (r *relocation) run(victims []*segmentFile, path string) (*segmentFile, err
 		Shard: l.cfg.Shard, Required: segment.OldFeatures, Epoch: newest.epoch>>32<<32 | uint64(binary.LittleEndian.Uint32(random[:])),
 		First: victims[0].base, Last: newest.lastLSN(), Created: time.Now().UnixMilli(),
 	}
+	if victims[0].continues { // the catalogues of the others do not stand at its beginning
+		header.Required |= segment.FeatureContinues
+	}
 	var err error
 	if r.writer, err = segment.NewOldWriter(header); err != nil {
 		return nil, err
@@ -195,6 +198,7 @@ func (r *relocation) open(path string, header segment.OldHeader) (*segmentFile, 
 	}
 	s := &segmentFile{
 		path: path, base: header.First, epoch: header.Epoch, size: r.done.WrittenBytes, mapping: mapping, logger: r.log.logger,
+		continues: header.Required&segment.FeatureContinues != 0,
 	}
 	var footer segment.OldFooter
 	if err := s.guarded(func() error {

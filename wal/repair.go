@@ -40,12 +40,14 @@ func (l *Log) rewriteHeader(c *candidate) error {
 	}
 	defer file.Close()
 	header := segment.AppendHeader(nil, segment.Header{
-		Shard: l.cfg.Shard, Required: segment.SegmentFeatures, Epoch: c.header.Epoch, Base: c.base,
+		Shard: l.cfg.Shard, Required: segment.SegmentFeatures | c.header.Required&segment.FeatureContinues,
+		Epoch: c.header.Epoch, Base: c.base,
 		Created: time.Now().UnixMilli(), FileSize: c.size,
 	})
 	if c.old != nil {
 		header = segment.AppendOldHeader(nil, segment.OldHeader{
-			Shard: l.cfg.Shard, Required: segment.OldFeatures, Epoch: c.header.Epoch, First: c.base, Last: c.old.last, Created: time.Now().UnixMilli(),
+			Shard: l.cfg.Shard, Required: segment.OldFeatures | c.header.Required&segment.FeatureContinues,
+			Epoch: c.header.Epoch, First: c.base, Last: c.old.last, Created: time.Now().UnixMilli(),
 		})
 	}
 	if err := l.disk.writeFull(file, header, 0); err != nil {

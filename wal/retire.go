@@ -9,20 +9,32 @@ import (
 )
 
 // Retire gives up the oldest segments whose records all lie below floor; never one in the middle, never one
-// without a footer, and never the newest. Their files become spares when no reader holds a lease, else they are
+// without a footer, and never the newest. What is left begins with a file that begins with a catalogue, if the log has
+// them: so a file goes when one that does is to follow. Their files become spares when no reader holds a lease, else they are
 // deleted; readers keep what they hold.
 func (l *Log) Retire(floor segment.LSN) error {
 	l.retiring.Lock()
 	defer l.retiring.Unlock()
-	for {
-		list := l.list()
-		if len(list) < 2 || list[0].lastLSN() >= floor || !list[0].sealed() {
-			return nil
-		}
-		if err := l.retire(list[0]); err != nil {
-			return fmt.Errorf("retire %s: %w", list[0].path, err)
+	for _, s := range l.unneeded(floor) {
+		if err := l.retire(s); err != nil {
+			return fmt.Errorf("retire %s: %w", s.path, err)
 		}
 	}
+	return nil
+}
+
+// unneeded returns the files that Retire may give up. The caller holds l.retiring.
+func (l *Log) unneeded(floor segment.LSN) []*segmentFile {
+	list, n := l.list(), 0
+	for i, s := range list {
+		if !s.continues {
+			n = i
+		}
+		if s.lastLSN() >= floor || !s.sealed() {
+			break
+		}
+	}
+	return list[:n]
 }
 
 // retire takes the name away first: until that has worked the file stays part of the log.

@@ -24,7 +24,7 @@ type spare struct {
 // without having rotated when it had to wait for a spare: the lock was open meanwhile.
 func (l *Log) rotateLocked(b *segment.Batch) error {
 	var catalogue []*segment.Batch
-	if l.cfg.Catalogue != nil {
+	if l.statesLocked() {
 		catalogue = l.cfg.Catalogue()
 	}
 	l.collectDefinitionsLocked(b, nil)
@@ -50,9 +50,16 @@ func (l *Log) rotateLocked(b *segment.Batch) error {
 		// the caller looks at everything anew.
 		return l.awaitSpareLocked(size, reserve)
 	}
-	if err := l.activateLocked(ready); err != nil {
+	if err := l.activateLocked(ready, l.cfg.Catalogue != nil && catalogue == nil); err != nil {
 		return l.stopLocked(err)
 	}
+	if l.cfg.OnSegment != nil {
+		l.cfg.OnSegment()
+	}
+	if catalogue == nil {
+		return nil
+	}
+	before := l.Written()
 	for _, part := range catalogue {
 		if part.Count() == 0 {
 			continue
@@ -61,24 +68,38 @@ func (l *Log) rotateLocked(b *segment.Batch) error {
 			return err
 		}
 	}
+	l.mu.stated, l.mu.statedBytes = l.Written(), l.Written()-before
 	return nil
+}
+
+// statesLocked reports whether the next segment begins with a catalogue. The first after a start does. Later ones do
+// unless catalogues would be more than a small share of what is appended: then the file with the last one, and what
+// follows, is kept until there is another (see Retire).
+func (l *Log) statesLocked() bool {
+	const share = 32 // one byte in so many
+	return l.cfg.Catalogue != nil && (l.mu.active == nil || l.Written()-l.mu.stated >= share*l.mu.statedBytes)
 }
 
 // activateLocked writes the header, gives the file its name and makes it the active segment.
 // Nothing of this is synced here: the syncer syncs file and directory before it declares any record
 // of the segment synced.
-func (l *Log) activateLocked(ready *spare) error {
+// continues says that it will not begin with a catalogue.
+func (l *Log) activateLocked(ready *spare, continues bool) error {
 	base := l.Last() + 1
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails
 	l.mu.epoch = nextEpoch(l.mu.epoch, random)
 	l.mu.timeMs = max(l.mu.timeMs, time.Now().UnixMilli())
+	required := segment.SegmentFeatures
+	if continues {
+		required |= segment.FeatureContinues
+	}
 	l.mu.header = segment.AppendHeader(l.mu.header[:0], segment.Header{
-		Shard: l.cfg.Shard, Required: segment.SegmentFeatures, Epoch: l.mu.epoch, Base: base, Created: l.mu.timeMs, FileSize: ready.size,
+		Shard: l.cfg.Shard, Required: required, Epoch: l.mu.epoch, Base: base, Created: l.mu.timeMs, FileSize: ready.size,
 	})
 	s := &segmentFile{
 		path: l.file(segmentName(base)), base: base, epoch: l.mu.epoch, size: ready.size,
-		mapping: ready.mapping, logger: l.logger, file: ready.file,
+		continues: continues, mapping: ready.mapping, logger: l.logger, file: ready.file,
 	}
 	s.places.Store(&places{offsets: segment.NewOffsets(ready.size)})
 	s.end.Store(segment.HeaderSize)

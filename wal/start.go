@@ -174,6 +174,7 @@ func (l *Log) replaceSealed(c *candidate, file *os.File, size int64) error {
 	}
 	fresh := &segmentFile{
 		path: c.path, base: c.base, epoch: c.header.Epoch, size: size, mapping: mapping, logger: l.logger,
+		continues: c.header.Required&segment.FeatureContinues != 0,
 	}
 	fresh.adoptFooter(places{footer: &footer, checked: true})
 	l.warmed(fresh)

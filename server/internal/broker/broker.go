@@ -206,7 +206,7 @@ func (b *Broker) open() error {
 	log, err := wal.Open(wal.Config{
 		Dir: filepath.Join(b.cfg.Data, "log"), SegmentSize: b.cfg.SegmentSize, Sync: b.cfg.Sync,
 		Repair: b.cfg.Repair, KeepFree: b.cfg.Alarms.DiskFree, RelocationPace: 32 << 20, Disk: b.cfg.Disk,
-		Catalogue: b.restate, OnSynced: b.logSynced, OnFailure: b.logFailed, Logger: b.logger,
+		Catalogue: b.restate, OnSegment: func() { b.segments.Add(1) }, OnSynced: b.logSynced, OnFailure: b.logFailed, Logger: b.logger,
 	})
 	if err != nil {
 		return err

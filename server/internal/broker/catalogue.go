@@ -99,7 +99,6 @@ type restatement struct {
 // restate returns the records that a segment of the log begins with, so that older ones may go. The log calls it with
 // its append lock held, under which they hold.
 func (b *Broker) restate() []*segment.Batch {
-	b.segments.Add(1)
 	r := &b.restated
 	if r.made == 0 {
 		now := time.Now().UnixMilli()

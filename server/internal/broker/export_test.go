@@ -119,3 +119,39 @@ func (b *Broker) Contents() (map[segment.QueueID][]segment.LSN, error) {
 	}
 	return contents, nil
 }
+
+// Restate returns what the next segment would begin with, made anew or kept.
+func (b *Broker) Restate(anew bool) []*segment.Batch {
+	if anew {
+		b.restated = restatement{}
+	}
+	return b.restate()
+}
+
+// Topology states all that there is but horizons, an entry of a catalogue each, sorted.
+func (b *Broker) Topology() (entries []string) {
+	b.catalogue(func(payload []byte) {
+		err := eachInCatalogue(payload, func(entry []byte) error {
+			t, _, err := decodeRecord(entry)
+			delete(t, "horizon")
+			delete(t, "untimed")
+			entries = append(entries, string(t.Raw()))
+			return err
+		})
+		if err != nil {
+			panic(err)
+		}
+	})
+	slices.Sort(entries)
+	return entries
+}
+
+// Continuing is how many files of the log do not begin with a catalogue.
+func (b *Broker) Continuing() (n int) {
+	for _, s := range b.log.Segments() {
+		if s.Continues {
+			n++
+		}
+	}
+	return n
+}

@@ -206,10 +206,16 @@ func (b *Broker) replay(from segment.LSN) error {
 	// A log whose beginning has been recycled begins with a catalogue. Later ones repeat what is known,
 	// except for the horizons that a recovery took over from its index: no record of their own says those.
 	first := len(b.hosts()) == 0
+	headless := first && b.headless()
 	b.homeless, b.deleted = 0, make(map[segment.QueueID]struct{})
 	unresolved := 0
 	var queues []segment.QueueID
 	one := func(r segment.Record) (err error) {
+		if headless {
+			if headless = r.Kind() != segment.KindCatalogue; headless {
+				return b.refuseHeadless()
+			}
+		}
 		switch r.Kind() {
 		case segment.KindCatalogue:
 			return b.replayCatalogue(r, first)
@@ -245,6 +251,23 @@ func (b *Broker) replay(from segment.LSN) error {
 		return err
 	}
 	return b.refuseHomeless(cursor.Skipped(), unresolved)
+}
+
+// headless reports whether the log's first file does not begin with a catalogue, as far as its header tells: then what
+// was before it has been taken away, for the log itself keeps it.
+func (b *Broker) headless() bool {
+	files := b.log.Segments()
+	return len(files) > 0 && files[0].Continues
+}
+
+// refuseHeadless stops a start that finds neither an index nor a catalogue to begin with; with Config.Repair what
+// comes before the next catalogue is passed over.
+func (b *Broker) refuseHeadless() error {
+	if b.cfg.Repair {
+		return nil
+	}
+	return fmt.Errorf("%s does not tell which queues there were, and neither the file of the log that does nor an index is there; "+
+		"put one of them back, or start once with --repair to begin where a later file tells it", b.log.Segments()[0].Path)
 }
 
 // refuseHomeless stops a start that would lose messages because the record is damaged that says which
