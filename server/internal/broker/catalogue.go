@@ -90,22 +90,41 @@ func eachInCatalogue(payload []byte, yield func(entry []byte) error) error {
 // It is guarded by the append lock. Whoever changes the topology, users, or a queue's horizon says so here, under
 // that lock.
 type restatement struct {
-	batch    segment.Batch
-	horizons segment.Batch // stands behind batch, for nothing but a catalogue may stand in its midst: see replay
-	made     int           // the length of batch when it was made; 0 = it is to be made
-	scratch  []byte        // of one entry
+	batch   segment.Batch
+	made    int    // the length of batch; 0 = it is to be made
+	entries []byte // of what has changed since
+	moved   map[segment.QueueID]movedHorizon
+
+	// since is entries and moved as records, few so that numbers of records say something about the space that they
+	// take. Horizons stand behind, for nothing but a catalogue may stand in its midst: see replay.
+	since segment.Batch
+	stale bool // since is to be made
+}
+
+type movedHorizon struct {
+	vhost uint32
+	at    segment.LSN
 }
 
 // restate returns the records that a segment of the log begins with, so that older ones may go. The log calls it with
 // its append lock held, under which they hold.
 func (b *Broker) restate() []*segment.Batch {
-	r := &b.restated
+	r, now := &b.restated, time.Now().UnixMilli()
 	if r.made == 0 {
-		now := time.Now().UnixMilli()
 		b.catalogue(func(payload []byte) { r.batch.Append(segment.KindCatalogue, 0, 0, now, payload) })
 		r.made = r.batch.Len()
 	}
-	return []*segment.Batch{&r.batch, &r.horizons}
+	if r.stale {
+		r.stale = false
+		r.since.Reset()
+		if len(r.entries) > 0 {
+			r.since.Append(segment.KindCatalogue, 0, 0, now, r.entries)
+		}
+		for id, h := range r.moved {
+			r.since.AppendHorizon(now, h.vhost, id, h.at)
+		}
+	}
+	return []*segment.Batch{&r.batch, &r.since}
 }
 
 // change says that the topology has changed by a record of the log.
@@ -126,9 +145,8 @@ func (r *restatement) entry(encode func(dst []byte) []byte) {
 	if r.made == 0 {
 		return
 	}
-	r.scratch = appendEntry(r.scratch[:0], encode)
-	r.batch.Append(segment.KindCatalogue, 0, 0, time.Now().UnixMilli(), r.scratch)
-	r.bound()
+	r.entries = appendEntry(r.entries, encode)
+	r.changed()
 }
 
 // horizon says that the log holds a queue's horizon.
@@ -136,17 +154,20 @@ func (r *restatement) horizon(vhost uint32, id segment.QueueID, at segment.LSN) 
 	if r.made == 0 {
 		return
 	}
-	r.horizons.AppendHorizon(time.Now().UnixMilli(), vhost, id, at)
-	r.bound()
+	if r.moved == nil {
+		r.moved = make(map[segment.QueueID]movedHorizon)
+	}
+	r.moved[id] = movedHorizon{vhost, at}
+	r.changed()
 }
 
-// bound gives the batches up, to be made anew for the next segment, when what has changed would make them much
-// longer than they need to be.
-func (r *restatement) bound() {
+// changed gives all up, to be made anew for the next segment, when what has changed would make it much longer than
+// it needs to be.
+func (r *restatement) changed() {
 	const least, most = 16 << 10, 1 << 20 // bytes
-	if r.batch.Len()-r.made+r.horizons.Len() > min(max(least, r.made/4), most) {
-		r.batch.Reset()
-		r.horizons.Reset()
-		r.made = 0
+	const horizon = 48
+	r.stale = true
+	if len(r.entries)+horizon*len(r.moved) > min(max(least, r.made/4), most) {
+		*r = restatement{}
 	}
 }
