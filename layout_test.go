@@ -43,7 +43,7 @@ var importTable = map[string]struct {
 	"server/internal/session":     {ours: []string{"server/internal/broker", "server/internal/alarm", "server/internal/queue", "server/internal/access", "wal", "segment", "server/amqp"}, forbidden: []string{"os"}},
 	"server":                      {ours: []string{"server/internal/session", "server/internal/definitions", "server/internal/broker", "server/internal/access", "server/internal/alarm", "wal", "segment"}},
 	"server/client":               {ours: []string{"server/amqp"}},
-	"tools":                       {ours: []string{"wal", "index", "segment", "server/amqp", "tools/history", "tools/selection", "tools/render", "tools/command", "tools/terminal"}},
+	"tools":                       {ours: []string{"wal", "index", "segment", "router", "server/amqp", "tools/history", "tools/selection", "tools/render", "tools/command", "tools/terminal"}},
 	"tools/history":               {ours: []string{"segment", "router", "server/amqp", "server/pattern"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/selection":             {ours: []string{"segment", "router", "server/amqp", "tools/history"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/render":                {ours: []string{"segment", "server/amqp", "tools/history"}, forbidden: []string{"os", "net", "sync", "context"}},

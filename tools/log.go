@@ -16,7 +16,7 @@ func LogCommand() *cobra.Command {
 		Long:    "Look into a data folder's log. These commands may be used beside a running broker and change nothing.",
 		GroupID: command.GroupHistory,
 	}
-	c.AddCommand(lsCommand(), statCommand(), catCommand(), tailCommand(), verifyCommand())
+	c.AddCommand(lsCommand(), statCommand(), catCommand(), tailCommand(), explainCommand(), queueCommand(), verifyCommand())
 	return c
 }
 

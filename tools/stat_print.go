@@ -63,7 +63,7 @@ func (t *totals) print(c *cobra.Command, f statFlags) error {
 		b.WriteString("no records\n")
 	} else {
 		fmt.Fprintf(&b, "records %d to %d, %s to %s\n", t.first, t.last, t.from.UTC().Format(whenFormat), t.to.UTC().Format(whenFormat))
-		fmt.Fprintf(&b, "%d records of %d bytes, %d messages of %d bytes\n", t.records.Messages, t.records.Bytes, t.all.Messages, t.all.Bytes)
+		fmt.Fprintf(&b, "%s, %d bytes; %s, %d bytes\n", counted(t.records.Messages, "record"), t.records.Bytes, counted(t.all.Messages, "message"), t.all.Bytes)
 	}
 	for _, by := range f.by {
 		if by == "time" {
@@ -191,6 +191,14 @@ func shortDuration(d time.Duration) string {
 func writeTable(b *strings.Builder, out terminal.Terminal, table string) {
 	head, rest, _ := strings.Cut(table, "\n")
 	fmt.Fprintf(b, "%s\n%s", out.Paint(terminal.Dim, head), rest)
+}
+
+// counted is a number of things.
+func counted(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // shownName is a name for people: nothing that a terminal would obey, and nothing that is not seen.

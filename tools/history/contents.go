@@ -204,6 +204,17 @@ func (c *Contents) sorted() []*Held {
 // Count is how many messages the queue holds.
 func (h *Held) Count() uint64 { return h.lsns.GetCardinality() }
 
+// Delivered is how many of the messages may have been handed to a client.
+func (h *Held) Delivered() uint64 { return h.lsns.Rank(uint64(h.Horizon)) }
+
+// Ends are the oldest of the messages and the newest; 0 if there are none.
+func (h *Held) Ends() (oldest, newest segment.LSN) {
+	if h.lsns.IsEmpty() {
+		return 0, 0
+	}
+	return segment.LSN(h.lsns.Minimum()), segment.LSN(h.lsns.Maximum())
+}
+
 // Contains reports whether the queue holds the message.
 func (h *Held) Contains(lsn segment.LSN) bool { return h.lsns.Contains(uint64(lsn)) }
 

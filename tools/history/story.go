@@ -199,10 +199,14 @@ func (s *Story) successor(host uint32, id segment.QueueID, t *Topology) segment.
 }
 
 func (s *Story) horizon(e Event, h segment.Horizon) {
-	if h.LSN < s.lsn || !s.holds(h.Queue) {
+	if !s.holds(h.Queue) {
 		return
 	}
 	told := func(have Event) bool { return have.What == HandedOut && have.Queue == h.Queue }
+	if h.LSN < s.lsn { // it falls back to what was handed out when the last consumer has gone
+		s.events = slices.DeleteFunc(s.events, told)
+		return
+	}
 	if !slices.ContainsFunc(s.events, told) {
 		s.tell(e, HandedOut, h.Queue)
 	}

@@ -80,12 +80,12 @@ func (s *Selection) bounds(now time.Time) (b bounds, err error) {
 		b.fromTime = now.Add(-ago)
 	}
 	if s.From != "" {
-		if b.from, b.fromTime, err = place("--from", s.From); err != nil {
+		if b.from, b.fromTime, err = Place("--from", s.From); err != nil {
 			return b, err
 		}
 	}
 	if s.To != "" {
-		if b.to, b.toTime, err = place("--to", s.To); err != nil {
+		if b.to, b.toTime, err = Place("--to", s.To); err != nil {
 			return b, err
 		}
 	}
@@ -95,8 +95,8 @@ func (s *Selection) bounds(now time.Time) (b bounds, err error) {
 	return b, nil
 }
 
-// place reads a record's number or a time.
-func place(flag, text string) (segment.LSN, time.Time, error) {
+// Place reads what a flag says: a record's number, or a time, in which case the number is 0.
+func Place(flag, text string) (segment.LSN, time.Time, error) {
 	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
 		if n == 0 {
 			return 0, time.Time{}, fmt.Errorf("%s 0: the first record of a log is 1", flag)
