@@ -41,9 +41,10 @@ var importTable = map[string]struct {
 	"server/internal/broker":      {ours: []string{"server/internal/queue", "server/internal/definitions", "server/internal/policy", "server/internal/access", "server/internal/alarm", "router", "index", "wal", "segment", "server/amqp"}, forbidden: []string{"net"}},
 	"server/internal/alarm":       {forbidden: []string{"net", "context"}},
 	"server/internal/session":     {ours: []string{"server/internal/broker", "server/internal/alarm", "server/internal/queue", "server/internal/access", "wal", "segment", "server/amqp"}, forbidden: []string{"os"}},
-	"server":                      {ours: []string{"server/internal/session", "server/internal/definitions", "server/internal/broker", "server/internal/access", "server/internal/alarm", "wal", "segment"}},
+	"server/control":              {},
+	"server":                      {ours: []string{"server/control", "server/internal/session", "server/internal/definitions", "server/internal/broker", "server/internal/access", "server/internal/alarm", "wal", "segment"}},
 	"server/client":               {ours: []string{"server/amqp"}},
-	"tools":                       {ours: []string{"wal", "index", "segment", "router", "server/amqp", "tools/history", "tools/selection", "tools/render", "tools/command", "tools/terminal"}},
+	"tools":                       {ours: []string{"server/control", "wal", "index", "segment", "router", "server/amqp", "tools/history", "tools/selection", "tools/render", "tools/command", "tools/terminal"}},
 	"tools/history":               {ours: []string{"segment", "router", "server/amqp", "server/pattern"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/selection":             {ours: []string{"segment", "router", "server/amqp", "tools/history"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/render":                {ours: []string{"segment", "server/amqp", "tools/history"}, forbidden: []string{"os", "net", "sync", "context"}},
@@ -51,7 +52,7 @@ var importTable = map[string]struct {
 	"tools/command":               {ours: []string{"tools/terminal"}},
 	"tools/terminal":              {},
 	"benchmarks":                  {ours: []string{"tools/command", "tools/terminal", "server/client", "server/amqp"}},
-	"cmd/millrace":                {ours: []string{"server", "tools", "tools/command", "benchmarks", "wal"}},
+	"cmd/millrace":                {ours: []string{"server", "server/control", "tools", "tools/command", "benchmarks", "wal"}},
 }
 
 func TestPackagesImportOnlyWhatStandsBelowThem(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace-mq/millrace/server/control"
 	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/alarm"
 	"github.com/millrace-mq/millrace/server/internal/broker"
@@ -113,6 +114,7 @@ type Server struct {
 	logger      *slog.Logger
 	stopper     session.Stopper
 	definitions *definitionsFile // nil without one
+	control     *control.Server  // nil where there can be no socket
 
 	mu struct {
 		sync.Mutex
@@ -158,7 +160,12 @@ func Open(cfg Config) (*Server, error) {
 			return nil, errors.Join(err, b.Close())
 		}
 	}
-	return &Server{broker: b, listeners: listeners, logger: cfg.Logger, definitions: file}, nil
+	s := &Server{broker: b, listeners: listeners, logger: cfg.Logger, definitions: file}
+	if s.control, err = control.Listen(cfg.Data, operator{b, cfg.Version}, cfg.Logger); err != nil {
+		cfg.Logger.Warn("nothing can be asked of this broker, such as a backup while it runs", "error", err)
+		s.control = nil
+	}
+	return s, nil
 }
 
 // Addr is the address that the server listens on.
@@ -180,6 +187,9 @@ func (s *Server) Serve() error {
 	var accepting sync.WaitGroup
 	for _, l := range s.listeners {
 		accepting.Go(func() { s.accept(l) })
+	}
+	if s.control != nil {
+		accepting.Go(s.control.Serve)
 	}
 	accepting.Wait()
 	return nil
@@ -225,6 +235,11 @@ func (s *Server) Failed() <-chan struct{} { return s.broker.Failed() }
 // the data folder.
 func (s *Server) Shutdown() error {
 	closeAll(s.listeners)
+	if s.control != nil {
+		if err := s.control.Close(); err != nil {
+			s.logger.Warn("control socket not closed", "error", err)
+		}
+	}
 	s.mu.Lock()
 	s.mu.closed = true
 	s.mu.Unlock()

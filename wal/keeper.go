@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -105,8 +106,8 @@ func (l *Log) nextSpareLocked(enough int) (size int64, recycled string, number u
 	return size, "", number
 }
 
-// makeSpare wipes a recycled file or makes a new one. A recycled file of the wrong size is deleted,
-// and nil returned, as for one that is not there.
+// makeSpare wipes a recycled file or makes a new one. A recycled file of the wrong size, or one that has another name
+// too, is deleted, and nil returned, as for one that is not there.
 func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, error) {
 	path, flags := recycled, os.O_RDWR
 	if recycled == "" {
@@ -143,7 +144,9 @@ func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, err
 		}
 		l.made++
 	} else {
-		if info, err := file.Stat(); err != nil || info.Size() != size {
+		// Under another name the file may be part of a copy (CopyTo). Nobody can give it one from now on: its name as a
+		// file of the log is gone, and a copy does not look for spares.
+		if info, err := file.Stat(); err != nil || info.Size() != size || hasOtherNames(info) {
 			return discard(err)
 		}
 		if err := l.wipe(file); err != nil {
@@ -155,6 +158,11 @@ func (l *Log) makeSpare(size int64, recycled string, number uint64) (*spare, err
 		return discard(err)
 	}
 	return &spare{path: path, size: size, file: file, mapping: mapping}, nil
+}
+
+func hasOtherNames(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink > 1
 }
 
 // rest keeps the making of spares from taking the disk away from who waits for syncs, unless they are needed

@@ -62,7 +62,8 @@ type Log struct {
 		err     error
 	}
 
-	relocating sync.Mutex // one Relocate at a time; before retiring
+	relocating sync.Mutex // one Relocate or Hold at a time; before retiring
+	held       bool       // nothing is retired; guarded by retiring
 	pace       pacer      // guarded by relocating
 	failure    sync.Once  // one send to failed
 	failed     chan error // to the syncer, which calls OnFailure: its caller may hold any lock then

@@ -11,7 +11,7 @@ import (
 // Retire gives up the oldest segments whose records all lie below floor; never one in the middle, never one
 // without a footer, and never the newest. What is left begins with a file that begins with a catalogue, if the log has
 // them: so a file goes when one that does is to follow. Their files become spares when no reader holds a lease, else they are
-// deleted; readers keep what they hold.
+// deleted; readers keep what they hold. While the log is held (Hold) it gives up nothing.
 func (l *Log) Retire(floor segment.LSN) error {
 	l.retiring.Lock()
 	defer l.retiring.Unlock()
@@ -25,6 +25,9 @@ func (l *Log) Retire(floor segment.LSN) error {
 
 // unneeded returns the files that Retire may give up. The caller holds l.retiring.
 func (l *Log) unneeded(floor segment.LSN) []*segmentFile {
+	if l.held {
+		return nil
+	}
 	list, n := l.list(), 0
 	for i, s := range list {
 		if !s.continues {

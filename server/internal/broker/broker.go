@@ -115,6 +115,7 @@ type Broker struct {
 	stopOnce    sync.Once
 	stopping    atomic.Bool // set by Stop
 	condemned   atomic.Bool // the index, see condemnIndex
+	backup      sync.Mutex  // one Backup at a time
 
 	// access knows users, permissions and virtual hosts. It is written with accessWrite and the log's append
 	// lock held; anybody may read it.
