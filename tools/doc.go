@@ -4,4 +4,7 @@
 //
 // Those that look into a log read it alone, without a lock: beside a running broker, and whether the index is there or not.
 // They change nothing. A past is what they read: records, and what existed and what it was called at each.
+//
+// What takes care of a data folder asks the broker that runs on it
+// (package control), or, where none may run, has it done by the server, which the command line hands in as Offline.
 package tools

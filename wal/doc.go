@@ -50,6 +50,11 @@
 //	spare-3.seg                                zeroed or used blocks, waiting to become a segment
 //	00000000000000000900.seg.dropped-<epoch>   set aside by a recovery: behind the end of the log
 //
+// # Copies
+//
+// CopyTo copies the log while it is appended to, by hard links where it can. Between Hold and its release no file is
+// given up. What has a second name is deleted instead of being used again, so a copy never changes.
+//
 // # Why a crash is safe
 //
 // A record is declared synced once fdatasync of its segment, of every segment before it and, for a
