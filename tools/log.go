@@ -8,15 +8,17 @@ import (
 	"github.com/millrace-mq/millrace/tools/command"
 )
 
-// LogCommand is 'millrace log'.
-func LogCommand() *cobra.Command {
+// LogCommand is 'millrace log'. offline is for those of its commands that change a data folder.
+func LogCommand(offline Offline) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "log",
-		Short:   "look into a data folder's log",
-		Long:    "Look into a data folder's log. These commands may be used beside a running broker and change nothing.",
+		Use:   "log",
+		Short: "look into a data folder's log",
+		Long: "Look into a data folder's log. What only looks may be used beside a running broker and changes nothing; compact,\n" +
+			"rebuild-index and verify --repair need the folder for themselves.",
 		GroupID: command.GroupHistory,
 	}
 	c.AddCommand(lsCommand(), statCommand(), catCommand(), tailCommand(), explainCommand(), queueCommand(), verifyCommand())
+	c.AddCommand(compactCommand(offline), rebuildCommand(offline))
 	return c
 }
 

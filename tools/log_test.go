@@ -21,7 +21,7 @@ import (
 func log(t *testing.T, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	var o, e strings.Builder
-	root := command.Root("test", tools.LogCommand())
+	root := command.Root("test", tools.LogCommand(tools.Offline{}))
 	code = command.Run(t.Context(), root, command.Streams{Out: &o, Err: &e}, append([]string{"log"}, args...))
 	return code, o.String(), e.String()
 }

@@ -202,6 +202,7 @@ func (r *crashRun) check(b *Broker) {
 	}
 	if r.t.Failed() && os.Getenv("MILLRACE_TEST_KEEP") != "" {
 		kept := os.Getenv("MILLRACE_TEST_KEEP")
+		_ = os.Remove(filepath.Join(r.dir, "control.sock")) // which cannot be copied
 		r.t.Logf("data folder kept as %s: %v", kept, os.CopyFS(kept, os.DirFS(r.dir)))
 	}
 }

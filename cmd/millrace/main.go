@@ -20,7 +20,7 @@ var version = "0.1.0-dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	root := command.Root(version, serveCommand(), benchmarks.Command(), tools.LogCommand(),
+	root := command.Root(version, serveCommand(), benchmarks.Command(), tools.LogCommand(offline()),
 		tools.BackupCommand(offline()), tools.RestoreCommand(), versionCommand())
 	os.Exit(command.Run(ctx, root, command.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, os.Args[1:]))
 }

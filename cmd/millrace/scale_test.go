@@ -224,7 +224,7 @@ func (s *scale) fill(workload string, n int) {
 func (s *scale) forget() {
 	s.t.Helper()
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
 		file, err := os.Open(path)

@@ -57,6 +57,17 @@ type Config struct {
 	Disk wal.Disk
 	// IndexFS is where the index is kept; nil is the operating system's. Tests cut its power.
 	IndexFS vfs.FS
+
+	offline    bool   // nobody is served, so nobody is to be spared: see offline.go
+	indexAside string // where the index goes before it is opened; empty leaves it
+}
+
+// relocationPace keeps relocations from taking the disk away from others.
+func (c Config) relocationPace() int64 {
+	if c.offline {
+		return 0
+	}
+	return 32 << 20
 }
 
 func (c Config) withDefaults() Config {
@@ -206,7 +217,7 @@ func (b *Broker) open() error {
 	}
 	log, err := wal.Open(wal.Config{
 		Dir: filepath.Join(b.cfg.Data, "log"), SegmentSize: b.cfg.SegmentSize, Sync: b.cfg.Sync,
-		Repair: b.cfg.Repair, KeepFree: b.cfg.Alarms.DiskFree, RelocationPace: 32 << 20, Disk: b.cfg.Disk,
+		Repair: b.cfg.Repair, KeepFree: b.cfg.Alarms.DiskFree, RelocationPace: b.cfg.relocationPace(), Disk: b.cfg.Disk,
 		Catalogue: b.restate, OnSegment: func() { b.segments.Add(1) }, OnSynced: b.logSynced, OnFailure: b.logFailed, Logger: b.logger,
 	})
 	if err != nil {

@@ -29,6 +29,9 @@ import (
 
 func (b *Broker) openIndex() error {
 	cfg := index.Config{Dir: filepath.Join(b.cfg.Data, "index"), Logger: b.logger, FS: b.cfg.IndexFS}
+	if err := b.takeAside(cfg.Dir); err != nil {
+		return err
+	}
 	if err := b.takeCondemned(cfg.Dir); err != nil {
 		return err
 	}
