@@ -63,7 +63,7 @@ func benchCommand(b *testing.B, args ...string) {
 	data := benchLog(b)
 	b.SetBytes(benchMessages * 1024)
 	for b.Loop() {
-		root := command.Root("test", tools.LogCommand())
+		root := command.Root("test", tools.LogCommand(tools.Offline{}))
 		streams := command.Streams{Out: io.Discard, Err: io.Discard}
 		if code := command.Run(b.Context(), root, streams, append(append([]string{"log"}, args...), "--data", data)); code != 0 {
 			b.Fatalf("exit code %d", code)

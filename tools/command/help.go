@@ -63,7 +63,7 @@ func children(b *strings.Builder, c *cobra.Command) {
 				fmt.Fprintf(b, "\n%s\n", title)
 				title = ""
 			}
-			fmt.Fprintf(b, "  %-*s  %s\n", max(10, c.NamePadding()), child.Name(), child.Short)
+			fmt.Fprintf(b, "  %-*s  %s\n", max(10, child.NamePadding()), child.Name(), child.Short)
 		}
 	}
 	for _, group := range c.Groups() {
