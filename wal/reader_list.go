@@ -8,7 +8,8 @@ import (
 )
 
 // listings is how often a directory is listed while what it shows does not fit together: names come and go while they
-// are read, so a file may seem to be missing that another stands for already.
+// are read, so a file may seem to be missing that another stands for already, and files that were listed may have gone
+// before they are opened.
 const listings = 50
 
 // listLocked finds the files of the log anew. Those that are known and have not changed are not read again.
@@ -22,12 +23,13 @@ func (r *Reader) listLocked() error {
 		}
 		v, end, fresh := r.surveyLocked(files)
 		same, risen := slices.Equal(files, before) && try > 1, try == 1 && len(r.list()) == 0 || end.recovery.First > first
+		fallen := end.recovery.Last < r.Last()
 		before, first = files, end.recovery.First
 		switch {
 		case try == listings: // a log that changes this fast is looked at again soon
-		case !r.stillNamedLocked(fresh):
-			continue // what was read of a file that was given up meanwhile says nothing
-		case !same && (risen || !end.whole()):
+		case !r.stillNamedLocked(fresh) || v.vanished:
+			continue // without a file that was given up meanwhile, or by what was read of it, nothing can be told
+		case !same && (risen || fallen || !end.whole()):
 			continue
 		}
 		r.mu.faults = v.faults

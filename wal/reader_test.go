@@ -208,6 +208,33 @@ func churn(t *testing.T, l *Log, rounds int) {
 	}
 }
 
+// Between the listing of a directory and the opening of its files these may all be relocated. What is left then looks
+// like a log that ends before them.
+func TestReaderListsAgainWhenAListedFileHasGone(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir(), SegmentSize: minSegmentSize})
+	for n := 1; len(l.Segments()) < 6; n++ {
+		appendNumbered(t, l, n, 1)
+	}
+	awaitSealed(t, l, 5)
+	stale, err := logFiles(l.cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := openReader(t, l.cfg.Dir)
+	relocate(t, l, 1, 4, every(3))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, file := range stale[1:5] {
+		r.dropLocked(file.path)
+	}
+	if v, _, _ := r.surveyLocked(stale); !v.vanished {
+		t.Error("files that have gone since they were listed are not missed")
+	}
+	if err := r.listLocked(); err != nil || r.Last() != l.Last() {
+		t.Errorf("the log ends with %d, not %d: %v", r.Last(), l.Last(), err)
+	}
+}
+
 // A cursor that stands in files which are relocated goes on with the file that stands for them.
 func TestReaderCursorGoesOnWithTheFileThatHasTheRecordsNow(t *testing.T) {
 	l := openLog(t, Config{Dir: t.TempDir(), SegmentSize: minSegmentSize})

@@ -16,6 +16,7 @@ type survey struct {
 	decoder    *segment.OldDecoder
 	faults     []Fault
 	superseded []string // files that an old-generation file stands for
+	vanished   bool     // a file had gone between being listed and being opened
 }
 
 func (v *survey) fault(path string, offset int64, lsn segment.LSN, reason string) {
@@ -50,7 +51,9 @@ func (v *survey) open(files []namedFile) []*candidate {
 	var candidates []*candidate
 	for i, c := range found {
 		if err := errs[i]; err != nil {
-			if !errors.Is(err, os.ErrNotExist) {
+			if errors.Is(err, os.ErrNotExist) {
+				v.vanished = true
+			} else {
 				v.fault(files[i].path, 0, 0, err.Error())
 			}
 			if c != nil {
