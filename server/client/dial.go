@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/millrace-mq/millrace/server/amqp"
 )
@@ -73,9 +74,7 @@ func connect(ctx context.Context, a Address) (net.Conn, error) {
 
 func (c *Conn) logIn(a Address, config Config) error {
 	c.SetTimeout(CallTimeout)
-	if err := c.Write([]byte(amqp.ProtocolHeader)); err != nil {
-		return err
-	}
+	_ = c.Write([]byte(amqp.ProtocolHeader)) // what went wrong shows when the answer is read
 	m, err := c.Await(amqp.ConnectionStartID, nil)
 	if err != nil {
 		return early(err, "nobody speaks AMQP 0-9-1 there without TLS, or with it")
@@ -122,7 +121,7 @@ func startOk(a Address, config Config) *amqp.ConnectionStartOk {
 
 // early explains a connection that ends during the handshake without a word.
 func early(err error, probably string) error {
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("the connection was closed: %s", probably)
 	}
 	return err

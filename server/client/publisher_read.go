@@ -1,7 +1,7 @@
 package client
 
 import (
-	"fmt"
+	"errors"
 	"io"
 
 	"github.com/millrace-mq/millrace/server/amqp"
@@ -13,9 +13,10 @@ func (p *Publisher) read() {
 	defer p.conn.HangUp() // a writer may be stuck
 	for {
 		done, err := p.frames()
+		p.signal() // before the next read, which may be the last for long
 		if err == nil && !done {
 			if err = p.conn.Fill(); err == io.EOF {
-				err = fmt.Errorf("the broker ended the connection without a word")
+				err = errors.New("the broker ended the connection without a word")
 			}
 		}
 		if err != nil {
@@ -25,9 +26,8 @@ func (p *Publisher) read() {
 			}
 			p.mu.Unlock()
 		}
-		p.signal()
 		if done || err != nil {
-			return
+			return // what waits sees that nothing is read any more
 		}
 	}
 }
