@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace-mq/millrace/router"
 )
@@ -125,6 +126,40 @@ func headersLoad(bindings int) *load {
 	return l
 }
 
+// idleLoad has one binding that some messages meet beside many that none does, which ask for the same words or headers.
+func idleLoad(kind string, bindings int) *load {
+	l := newLoad(kind)
+	bind := func(q int, key, item string) {
+		if kind == router.Headers {
+			l.bind(q, "", args{"x-match": "all", "item": item, "region": "eu"})
+		} else {
+			l.bind(q, key, nil)
+		}
+	}
+	bind(0, "*.item.#", "item")
+	for i := range bindings {
+		bind(i+1, fmt.Sprint("*.idle", i, ".#"), fmt.Sprint("idle", i))
+	}
+	for i := range 4 {
+		m := message("x", fmt.Sprint("region", i, ".item.price"))
+		l.messages = append(l.messages, withHeaders(m, args{"item": "item", "region": "eu", "price": int32(1000 + i)}))
+	}
+	return l
+}
+
+// anyLoad is of headers bindings that want one of several values, of every kind.
+func anyLoad(bindings int) *load {
+	l := newLoad(router.Headers)
+	for i := range bindings {
+		l.bind(i, "", args{"x-match": "any", "n": int64(1000 + i), "f": float64(i) / 2, "t": time.Unix(int64(i), 0), "l": []any{int64(i)}, "m": args{"a": int64(i)}})
+	}
+	for i := range 100 {
+		headers := args{"n": int32(1000 + i), "f": float32(i) / 2, "t": someTime(i), "l": someArray{int64(i)}, "m": someTable{"a": int64(i)}}
+		l.messages = append(l.messages, withHeaders(message("x", "k"), headers))
+	}
+	return l
+}
+
 // choiceLoad is of a type that chooses one of the destinations; a thousand keys are sent.
 func choiceLoad(kind string, bindings int) *load {
 	l := newLoad(kind)
@@ -186,7 +221,13 @@ var loads = []struct {
 	{"topic/1000", func() *load { return topicLoad(1000) }},
 	{"topic/10000", func() *load { return topicLoad(10000) }},
 	{"topic-dense/1000", func() *load { return denseLoad(1000) }},
+	{"topic-idle/0", func() *load { return idleLoad(router.Topic, 0) }},
+	{"topic-idle/10000", func() *load { return idleLoad(router.Topic, 10_000) }},
 	{"headers/100", func() *load { return headersLoad(100) }},
+	{"headers-idle/0", func() *load { return idleLoad(router.Headers, 0) }},
+	{"headers-idle/100", func() *load { return idleLoad(router.Headers, 100) }},
+	{"headers-idle/10000", func() *load { return idleLoad(router.Headers, 10_000) }},
+	{"headers-any/1000", func() *load { return anyLoad(1000) }},
 	{"consistent/10", func() *load { return choiceLoad(router.ConsistentHash, 10) }},
 	{"consistent/1000", func() *load { return choiceLoad(router.ConsistentHash, 1000) }},
 	{"consistent-header/10", func() *load { return partLoad("hash-header", "h") }},

@@ -57,7 +57,7 @@ func TestNothingStaysAfterRemoval(t *testing.T) {
 			case *topicMatcher[int]:
 				empty = m.root.useless()
 			case *headersMatcher[int]:
-				empty = m.empty() && len(m.rules)+len(m.names)+len(m.slots) == 0
+				empty = m.empty() && len(m.rules)+len(m.index.names)+len(m.index.slots)+len(m.index.values)+len(m.index.always) == 0
 			case *consistentMatcher[int]:
 				empty = m.empty() && len(m.shares)+len(m.counting)+len(m.waiting) == 0
 			case *modulusMatcher[int]:

@@ -30,7 +30,9 @@
 // Route allocates nothing once its Scratch has grown, unless the functions of the Message do when an
 // exchange on the path asks for its headers. A fan-out is linear in its bindings: queues and exchanges
 // carry small dense ids, and being visited is one word in the Scratch. Topic patterns stand in a trie
-// that is walked with a set of states, so that any number of '#' costs at most words × patterns.
+// that is walked with a set of states, so that any number of '#' costs at most words × patterns. Bindings
+// of a headers exchange are filed by what they ask for, and a message is compared with those only that
+// share a header with it.
 // x-consistent-hash looks at each destination, x-modulus-hash and the random ones at the one they
 // take.
 //

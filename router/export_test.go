@@ -6,5 +6,8 @@ var (
 	Mix    = mix
 )
 
+// HashValue is what the index of a headers exchange goes by.
+var HashValue = hashValue
+
 // CompareIdentity orders bindings of one exchange as listings do.
 func CompareIdentity(a, b Binding) int { return a.identity().compare(b.identity()) }

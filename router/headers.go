@@ -2,46 +2,38 @@ package router
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // argMatch is the binding argument that chooses how headers are matched.
 const argMatch = "x-match"
 
-// headersMatcher tries one rule per binding. The names that rules ask for are looked up once a
-// message, not once a rule.
+// headersMatcher knows its bindings by the headers that they ask for, so that a message is compared only
+// with those that can match it.
 type headersMatcher[Q comparable] struct {
 	bucket[Q]
-	rules []rule // rules[i] is of bindings[i]
-
-	names map[string]*headerName
-	slots []*headerName // by slot, dense
-}
-
-// headerName is a header that some rule asks for.
-type headerName struct {
-	name  string
-	slot  int
-	users int
+	rules []*rule // rules[i] is of bindings[i]
+	index headersIndex
 }
 
 // rule is the arguments of a binding, compiled.
 type rule struct {
 	any        bool // one condition suffices; else all must hold
+	position   int  // in the bucket
 	conditions []condition
+	always     int // in headersIndex.always, of a rule that is there
 }
 
 // condition asks one header for a value.
 type condition struct {
-	name *headerName
+	name string
 	want any // normalised; nil asks for presence only (HEADERS-03)
+	at   int // in the list of the index that it is filed in; unfiled
 }
 
-// field is what a message has for a name that rules ask for.
-type field struct {
-	value   any
-	present bool
-}
+// unfiled is the place of a condition that the index does not know.
+const unfiled = -1
 
 // headersOf remembers the headers of the message at work, decoded once.
 type headersOf struct {
@@ -50,7 +42,7 @@ type headersOf struct {
 }
 
 func newHeadersMatcher[Q comparable]() *headersMatcher[Q] {
-	return &headersMatcher[Q]{names: make(map[string]*headerName)}
+	return &headersMatcher[Q]{index: newHeadersIndex()}
 }
 
 // check refuses an x-match that is none (HEADERS-01).
@@ -75,50 +67,27 @@ func (m *headersMatcher[Q]) check(b *Binding) error {
 func (m *headersMatcher[Q]) add(b *binding[Q]) {
 	mode, _ := b.declared.Arguments[argMatch].(string)
 	withX := strings.HasSuffix(mode, "-with-x")
-	made := rule{any: strings.HasPrefix(mode, "any")}
+	made := &rule{any: strings.HasPrefix(mode, "any"), position: len(m.rules)}
 	for name, value := range b.declared.Arguments {
 		// HEADERS-02: x-match is never matched, other x-… only on demand.
 		if name == argMatch || !withX && strings.HasPrefix(name, "x-") {
 			continue
 		}
-		made.conditions = append(made.conditions, condition{name: m.use(name), want: normal(value)})
+		made.conditions = append(made.conditions, condition{name: name, want: normal(value), at: unfiled})
 	}
 	m.bucket.add(b)
 	m.rules = append(m.rules, made)
+	m.index.add(made)
 }
 
 func (m *headersMatcher[Q]) remove(b *binding[Q]) {
-	for _, c := range m.rules[b.bucketPos].conditions {
-		m.release(c.name)
-	}
-	last := len(m.rules) - 1
-	m.rules[b.bucketPos] = m.rules[last] // as the bucket moves the binding
-	m.rules[last] = rule{}
+	position, last := b.bucketPos, len(m.rules)-1
+	m.index.remove(m.rules[position])
+	m.rules[position] = m.rules[last] // as the bucket moves the binding
+	m.rules[position].position = position
+	m.rules[last] = nil
 	m.rules = m.rules[:last]
 	m.bucket.remove(b)
-}
-
-func (m *headersMatcher[Q]) use(name string) *headerName {
-	n, ok := m.names[name]
-	if !ok {
-		n = &headerName{name: name, slot: len(m.slots)}
-		m.names[name] = n
-		m.slots = append(m.slots, n)
-	}
-	n.users++
-	return n
-}
-
-func (m *headersMatcher[Q]) release(n *headerName) {
-	n.users--
-	if n.users > 0 {
-		return
-	}
-	delete(m.names, n.name)
-	last := len(m.slots) - 1
-	m.slots[n.slot] = m.slots[last]
-	m.slots[n.slot].slot = n.slot
-	m.slots = m.slots[:last]
 }
 
 func (m *headersMatcher[Q]) match(s *Scratch[Q]) {
@@ -126,17 +95,15 @@ func (m *headersMatcher[Q]) match(s *Scratch[Q]) {
 	if len(m.rules) == 0 || !s.decodeHeaders() {
 		return
 	}
-	s.fields = s.fields[:0]
-	for _, n := range m.slots {
-		value, present := s.headers.table[n.name]
-		s.fields = append(s.fields, field{value, present})
+	s.found = m.index.find(s.found[:0], s.headers.table)
+	// The index finds in the order in which the headers come, which is another each time. Queues in one order
+	// are what a Cache shares Sets by.
+	if !slices.IsSorted(s.found) {
+		slices.Sort(s.found)
 	}
-	for i := range m.rules {
-		if m.rules[i].matches(s.fields) {
-			s.take(m.targets[i : i+1])
-		}
+	for _, i := range s.found {
+		s.take(m.targets[i : i+1])
 	}
-	clear(s.fields)
 }
 
 // decodeHeaders makes the headers of the message known; false if they cannot be decoded.
@@ -153,13 +120,20 @@ func (s *Scratch[Q]) decodeHeaders() bool {
 	return s.err == nil
 }
 
-// matches holds without conditions for all and fails without conditions for any (HEADERS-04).
-func (r *rule) matches(fields []field) bool {
-	for _, c := range r.conditions {
-		f := &fields[c.name.slot]
-		if (f.present && (c.want == nil || equalNormal(c.want, f.value))) == r.any {
-			return r.any
+// matches tells whether a rule matches, one of whose conditions holds, as is known (HEADERS-01).
+func (r *rule) matches(headers map[string]any, known int) bool {
+	if r.any {
+		return true
+	}
+	for i := range r.conditions {
+		if i == known {
+			continue
+		}
+		c := &r.conditions[i]
+		value, present := headers[c.name]
+		if !present || c.want != nil && !equalNormal(c.want, value) {
+			return false
 		}
 	}
-	return !r.any
+	return true
 }

@@ -76,8 +76,8 @@ type Scratch[Q comparable] struct {
 	kept        Kept // stays until the next Route
 	err         error
 
-	words  topicScratch[Q]
-	fields []field
+	words topicScratch[Q]
+	found []int // positions of bindings that headers match
 }
 
 // Route appends to dst the queues that m goes to, each at most once (ROUTE-01), and returns the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"math"
 	"reflect"
@@ -156,6 +157,61 @@ func equalNormal(want, got any) bool {
 	}
 	got = normal(got)
 	return reflect.TypeOf(want) == reflect.TypeOf(got) && reflect.ValueOf(want).Comparable() && want == got
+}
+
+// hashValue is the same for values that are Equal. It does not normalise them, which would allocate.
+func hashValue(seed maphash.Seed, v any) uint64 {
+	switch v := v.(type) {
+	case string:
+		return maphash.String(seed, v)
+	case []byte:
+		return maphash.Bytes(seed, v)
+	case nil:
+		return 0
+	case bool:
+		if v {
+			return mix(1)
+		}
+		return mix(0)
+	case uint:
+		return mix(uint64(v))
+	case uint64:
+		return mix(v)
+	}
+	if n, ok := integer(v); ok {
+		return mix(uint64(n))
+	}
+	if f, ok := float(v); ok {
+		if f == 0 {
+			f = 0 // -0 equals 0
+		}
+		return mix(math.Float64bits(f))
+	}
+	if t, ok := moment(v); ok {
+		return mix(uint64(t.UnixNano())) // it overflows, alike for equal ones
+	}
+	if t, ok := table(v); ok {
+		return hashTable(seed, t)
+	}
+	if a, ok := array(v); ok {
+		h := uint64(len(a))
+		for _, element := range a {
+			h = keyed(mix(h), hashValue(seed, element))
+		}
+		return mix(h)
+	}
+	if reflect.ValueOf(v).Comparable() {
+		return maphash.Comparable(seed, v)
+	}
+	return 0 // it equals nothing
+}
+
+func hashTable(seed maphash.Seed, table map[string]any) uint64 {
+	sum := uint64(len(table)) // a sum, because keys come in any order
+	for key, element := range table {
+		sum += mix(keyed(maphash.String(seed, key), hashValue(seed, element)))
+	}
+	return mix(sum)
 }
 
 // canonical encodes arguments so that equal tables, and only those, have equal encodings: keys are
