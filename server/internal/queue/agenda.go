@@ -13,6 +13,7 @@ type Agenda struct {
 	deaths   []Death
 	untimed  []*Queue // see retime.go
 	starts   []*Taker
+	sweep    int // length of starts at which those that are gone are forgotten
 	timers   timers
 	syncing  syncing // see synced.go
 

@@ -69,6 +69,7 @@ type Channel struct {
 	consumed  int // held by consumers that share it; basic.get does not count (QOS-04)
 	reserved  []reservation
 	doomed    bool // somebody has been told to close it
+	closed    bool
 
 	getters map[*Queue]*Taker // the durable queues that basic.get took something of, and the channel as their taker
 	sweep   int               // length of getters at which those of deleted queues are forgotten
@@ -145,6 +146,7 @@ func (ch *Channel) Recover() { _ = ch.Settle(0, true, Returned) } // everything 
 // Close ends the channel: its consumers are cancelled and what it holds returns to the queues (ERR-05),
 // also what an open transaction had settled (TX-03).
 func (ch *Channel) Close() {
+	ch.closed = true
 	ch.Rollback()
 	for len(ch.consumers) > 0 {
 		ch.consumers[0].Cancel()

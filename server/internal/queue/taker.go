@@ -2,6 +2,7 @@ package queue
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/millrace-mq/millrace/segment"
 )
@@ -36,8 +37,24 @@ func (t *Taker) SetNamed(lsn segment.LSN, generation uint64) {
 	}
 }
 
-// start notes a new taker for the log.
-func (a *Agenda) start(t *Taker) { a.starts = append(a.starts, t) }
+// start notes a new taker for the log. While the disk is full nobody takes them: so those that are gone are forgotten
+// whenever their number has doubled, with the channel and the connection that they keep in memory.
+func (a *Agenda) start(t *Taker) {
+	const few = 256
+	if len(a.starts) >= max(a.sweep, few) {
+		a.starts = slices.DeleteFunc(a.starts, (*Taker).gone)
+		a.sweep = 2 * len(a.starts)
+	}
+	a.starts = append(a.starts, t)
+}
+
+// gone reports whether the taker will take nothing more.
+func (t *Taker) gone() bool {
+	if t.Consumer != nil {
+		return t.Consumer.queue == nil
+	}
+	return t.Queue.deleted || t.Channel.closed
+}
 
 // TakeStarts appends to dst the takers that have started since the last call, at most so many, and leaves out
 // those that are gone: a client that comes and goes all the time leaves no trace, unless it has taken something
@@ -45,7 +62,7 @@ func (a *Agenda) start(t *Taker) { a.starts = append(a.starts, t) }
 func (a *Agenda) TakeStarts(dst []*Taker, most int) []*Taker {
 	n := min(len(a.starts), most)
 	for _, t := range a.starts[:n] {
-		if !t.Queue.deleted && (t.Consumer == nil || t.Consumer.queue != nil) {
+		if !t.gone() {
 			dst = append(dst, t)
 		}
 	}
