@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/server/internal/access"
 	"github.com/millrace-mq/millrace/server/internal/broker"
@@ -131,12 +133,67 @@ func TestLogWhoseCatalogueWasTakenAwayIsRefused(t *testing.T) {
 	if !strings.Contains(err.Error(), files[1]+" does not tell which queues there were") {
 		t.Errorf("error %q", err)
 	}
-	cfg.Repair = true
+	var told strings.Builder
+	cfg.Repair, cfg.Logger = true, slog.New(slog.NewTextHandler(&told, nil))
 	if b, err = broker.Open(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
+	}
+	if !strings.Contains(told.String(), "records passed over") {
+		t.Errorf("what was given up is not told: %s", told.String())
+	}
+}
+
+// A file begins with the catalogue as it was kept, whose horizons may be of long ago, and what has moved since. The power may
+// be cut between the two.
+func TestHandedOutMessageIsMarkedWhenTheLogEndsInACatalogue(t *testing.T) { // ACK-07
+	t.Parallel()
+	for name, index := range map[string]func(string){"with the index": func(string) {}, "without": loseIndex} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := openWith(t, smallFiles)
+			c := f.client()
+			c.durable("q")
+			c.sendConfirmed("q", "a")
+			c.consume("q", queue.Consumer{Tag: "c", Limit: 1})
+			want(t, "delivered", c.received(1), "a")
+			f.crash() // the next catalogue tells a horizon that is not open
+			c = f.client()
+			c.sendConfirmed("q", "b", "c")
+			c.consume("q", queue.Consumer{Tag: "c"})
+			want(t, "delivered", c.received(3), "a+ b c")
+			f.traffic(100)
+			f.crash(index, f.cutCatalogue)
+			want(t, "messages", f.client().drain("q"), "a+ b+ c+")
+		})
+	}
+}
+
+// cutCatalogue ends the log behind the first batch of its newest file.
+func (f *fixture) cutCatalogue(folder string) {
+	f.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "log", "0*.seg"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	path := files[len(files)-1]
+	data, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	header, err := segment.ParseHeader(data)
+	if err != nil {
+		f.Fatal(err)
+	}
+	batch, err := segment.ParseBatch(data, segment.HeaderSize, header.Epoch)
+	if err != nil || header.Required&segment.FeatureContinues != 0 {
+		f.Fatalf("%s does not begin with a catalogue: %v", path, err)
+	}
+	clear(data[segment.HeaderSize+batch.Length:])
+	if err := os.WriteFile(path, data, 0o640); err != nil {
+		f.Fatal(err)
 	}
 }
 

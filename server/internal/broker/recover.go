@@ -211,17 +211,26 @@ func (b *Broker) replay(from segment.LSN) error {
 	first := len(b.hosts()) == 0
 	headless := first && b.headless()
 	b.homeless, b.deleted = 0, make(map[segment.QueueID]struct{})
-	unresolved := 0
+	unresolved, passed := 0, 0
 	var queues []segment.QueueID
+	var stated []statedHorizon
 	one := func(r segment.Record) (err error) {
 		if headless {
 			if headless = r.Kind() != segment.KindCatalogue; headless {
+				passed++
 				return b.refuseHeadless()
 			}
 		}
+		if r.Kind() != segment.KindCatalogue {
+			stated = takeOver(stated)
+		}
 		switch r.Kind() {
 		case segment.KindCatalogue:
-			return b.replayCatalogue(r, first)
+			if first {
+				return eachInCatalogue(r.Payload(), func(entry []byte) error { return b.applyEntry(entry, r.LSN()) })
+			}
+			stated, err = b.restatedHorizons(stated, r)
+			return err
 		case segment.KindTopology:
 			err = b.applyEntry(r.Payload(), r.LSN())
 			if unneeded(err) {
@@ -252,6 +261,9 @@ func (b *Broker) replay(from segment.LSN) error {
 	}
 	if err := cursor.Err(); err != nil {
 		return err
+	}
+	if passed > 0 {
+		b.logger.Warn("records passed over for which there is no catalogue", "records", passed)
 	}
 	return b.refuseHomeless(cursor.Skipped(), unresolved)
 }
@@ -287,12 +299,24 @@ func (b *Broker) refuseHomeless(damaged, unresolved int) error {
 		"put the files back from a copy, or start once with --repair to go on without these messages", b.homeless+unresolved)
 }
 
-// replayCatalogue applies a catalogue record: all of it at the log's beginning, else only its horizons.
-func (b *Broker) replayCatalogue(r segment.Record, all bool) error {
-	return eachInCatalogue(r.Payload(), func(entry []byte) error {
-		if all {
-			return b.applyEntry(entry, r.LSN())
-		}
+// statedHorizon is what a catalogue says of a queue. It counts once something else follows: what has moved since the
+// catalogue was made stands right behind it, and a crash may have come between the two.
+type statedHorizon struct {
+	queue *queue.Queue
+	at    segment.LSN
+}
+
+// takeOver makes stated horizons count, and empties the list.
+func takeOver(stated []statedHorizon) []statedHorizon {
+	for _, h := range stated {
+		h.queue.ReplayHorizon(h.at)
+	}
+	return stated[:0]
+}
+
+// restatedHorizons appends the horizons of a catalogue record that is not at the log's beginning.
+func (b *Broker) restatedHorizons(dst []statedHorizon, r segment.Record) ([]statedHorizon, error) {
+	err := eachInCatalogue(r.Payload(), func(entry []byte) error {
 		t, op, err := decodeRecord(entry)
 		if err != nil || operation(op) != declareQueue {
 			return err
@@ -302,10 +326,11 @@ func (b *Broker) replayCatalogue(r segment.Record, all bool) error {
 			return err
 		}
 		if vh := b.host(c.vhost); vh != nil && vh.state.byID[c.queue.ID] != nil {
-			vh.state.byID[c.queue.ID].ReplayHorizon(c.horizon)
+			dst = append(dst, statedHorizon{vh.state.byID[c.queue.ID], c.horizon})
 		}
 		return nil
 	})
+	return dst, err
 }
 
 // unneeded reports whether a change could not be applied because the view is already past it: the
