@@ -139,7 +139,7 @@ func (s *survivors) judge(r segment.Record, queues []segment.QueueID) ([]segment
 	case segment.KindSettle:
 		return nil, s.needsSettle(r)
 	case segment.KindHorizon:
-		// The catalogue of the next file repeats those that count.
+		// Of queues that are gone nobody asks.
 		h, err := r.Horizon()
 		_, exists := s.queues[h.Queue]
 		return nil, exists || err != nil

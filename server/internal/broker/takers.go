@@ -26,6 +26,7 @@ type naming struct {
 	broker     *Broker
 	placed     map[*queue.Taker]int // named by records of the batch, at these places
 	generation uint64               // of the segment that the log wrote to when the first of them was placed
+	encoded    []byte               // scratch
 }
 
 // name returns how a settle of the batch refers to a taker, if need be to a record that it adds. The state lock is held.
@@ -45,7 +46,8 @@ func (n *naming) name(batch *segment.Batch, vh *VHost, by *queue.Taker, now int6
 		if len(n.placed) == 0 {
 			n.generation = n.broker.segments.Load() // if the batch comes into the next one, they are named once more
 		}
-		batch.Append(segment.KindConsumer, 0, vh.ID, now, consumerRecord(by))
+		n.encoded = appendConsumer(n.encoded[:0], by)
+		batch.Append(segment.KindConsumer, 0, vh.ID, now, n.encoded)
 		place = batch.Count()
 		n.placed[by] = place
 	}
@@ -66,25 +68,30 @@ func (n *naming) reset() { clear(n.placed) }
 // maxConnectionName is how much of the name that a client gave its connection is told, in bytes.
 const maxConnectionName = 255
 
-// consumerRecord is the payload that tells of a taker.
-func consumerRecord(by *queue.Taker) []byte {
-	user := by.Channel.Outlet().(*Client).user
-	t := amqp.Table{
-		"op": consumerStart, "queue": int64(by.Queue.ID), "channel": int32(by.Channel.Number), "user": user.Name,
-	}
-	if c := by.Consumer; c != nil {
-		t["tag"], t["no_ack"], t["exclusive"] = c.Tag, c.NoAck, c.Exclusive
-	}
-	if user.Peer != "" {
-		t["peer"] = user.Peer
-	}
+// appendConsumer appends the payload that tells of a taker: an AMQP table, its fields in the order of their names. The state
+// lock is held, and where thousands take messages all of them are named in each segment: so no table is made on the way.
+func appendConsumer(dst []byte, by *queue.Taker) []byte {
+	user, c := by.Channel.Outlet().(*Client).user, by.Consumer
+	dst = amqp.AppendUint32Field(dst, "channel", uint32(by.Channel.Number))
 	if name := user.Connection; name != "" {
-		t["connection"] = strings.ToValidUTF8(name[:min(len(name), maxConnectionName)], "")
+		dst = amqp.AppendTextField(dst, "connection", strings.ToValidUTF8(name[:min(len(name), maxConnectionName)], ""))
 	}
+	if c != nil {
+		dst = amqp.AppendFlagField(dst, "exclusive", c.Exclusive)
+		dst = amqp.AppendFlagField(dst, "no_ack", c.NoAck)
+	}
+	dst = amqp.AppendTextField(dst, "op", consumerStart)
+	if user.Peer != "" {
+		dst = amqp.AppendTextField(dst, "peer", user.Peer)
+	}
+	dst = amqp.AppendInt64Field(dst, "queue", int64(by.Queue.ID))
 	if _, _, first := by.Named(); first != 0 {
-		t["since"] = int64(first)
+		dst = amqp.AppendInt64Field(dst, "since", int64(first))
 	}
-	return t.Raw()
+	if c != nil {
+		dst = amqp.AppendTextField(dst, "tag", c.Tag)
+	}
+	return amqp.AppendTextField(dst, "user", user.Name)
 }
 
 // logStart tells the log that a broker has started: what does not survive a restart is gone.
