@@ -21,3 +21,16 @@ func TestStartsAreBoundedByWhoIsThere(t *testing.T) {
 		t.Errorf("%d starts are for the log", len(starts))
 	}
 }
+
+// Those that are gone do not count: nobody would ask again for who stands behind a portion of them.
+func TestStartsBehindOthersThatAreGoneAreTaken(t *testing.T) {
+	var a Agenda
+	q := &Queue{}
+	for range 10 {
+		a.start(&Taker{Queue: q, Channel: &Channel{}, Consumer: &Consumer{}})
+	}
+	a.start(&Taker{Queue: q, Channel: &Channel{}, Consumer: &Consumer{queue: q}})
+	if n := len(a.TakeStarts(nil, 5)); n != 1 || a.HasJournal() {
+		t.Errorf("%d starts are for the log, and more: %t", n, a.HasJournal())
+	}
+}

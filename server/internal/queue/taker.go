@@ -60,10 +60,11 @@ func (t *Taker) gone() bool {
 // those that are gone: a client that comes and goes all the time leaves no trace, unless it has taken something
 // that the journal speaks of.
 func (a *Agenda) TakeStarts(dst []*Taker, most int) []*Taker {
-	n := min(len(a.starts), most)
-	for _, t := range a.starts[:n] {
-		if !t.gone() {
+	n := 0
+	for taken := 0; n < len(a.starts) && taken < most; n++ {
+		if t := a.starts[n]; !t.gone() {
 			dst = append(dst, t)
+			taken++
 		}
 	}
 	if rest := copy(a.starts, a.starts[n:]); rest < len(a.starts) {
