@@ -54,9 +54,14 @@ func ParseURL(text string, trust TLS) (Address, error) {
 	return a, err
 }
 
-// URL is what ParseURL reads.
-func (a Address) URL() string {
-	u := url.URL{Scheme: "amqp", User: url.UserPassword(a.User, a.Password), Host: a.Host}
+// URL is what ParseURL reads, with the password.
+func (a Address) URL() string { return a.url(url.UserPassword(a.User, a.Password)) }
+
+// String is the URL without who logs in.
+func (a Address) String() string { return a.url(nil) }
+
+func (a Address) url(user *url.Userinfo) string {
+	u := url.URL{Scheme: "amqp", User: user, Host: a.Host}
 	if a.TLS != nil {
 		u.Scheme = "amqps"
 	}
