@@ -7,4 +7,7 @@
 //
 // What takes care of a data folder asks the broker that runs on it
 // (package control), or, where none may run, has it done by the server, which the command line hands in as Offline.
+//
+// Messages are carried elsewhere from a source (a log, an archive, a queue of a running broker) to an archive or, by a
+// delivery, to a broker; packages archive and republish do the work.
 package tools

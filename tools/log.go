@@ -18,7 +18,7 @@ func LogCommand(offline Offline) *cobra.Command {
 		GroupID: command.GroupHistory,
 	}
 	c.AddCommand(lsCommand(), statCommand(), catCommand(), tailCommand(), explainCommand(), queueCommand(), verifyCommand())
-	c.AddCommand(compactCommand(offline), rebuildCommand(offline))
+	c.AddCommand(compactCommand(offline), rebuildCommand(offline), exportCommand(), importCommand())
 	return c
 }
 

@@ -21,7 +21,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	root := command.Root(version, serveCommand(), benchmarks.Command(), tools.LogCommand(offline()),
-		tools.BackupCommand(offline()), tools.RestoreCommand(), versionCommand())
+		tools.BackupCommand(offline()), tools.RestoreCommand(), tools.ReplayCommand(), versionCommand())
 	os.Exit(command.Run(ctx, root, command.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, os.Args[1:]))
 }
 
