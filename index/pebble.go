@@ -31,8 +31,10 @@ func openPebble(cfg Config, log *slog.Logger) (db *pebble.DB, lock *pebble.Lock,
 	if fs == nil {
 		fs = vfs.Default
 	}
-	if err := fs.MkdirAll(cfg.Dir, 0o755); err != nil {
-		return nil, nil, false, fmt.Errorf("index: make folder: %w", err)
+	if !cfg.ReadOnly {
+		if err := fs.MkdirAll(cfg.Dir, 0o755); err != nil {
+			return nil, nil, false, fmt.Errorf("index: make folder: %w", err)
+		}
 	}
 	// The lock first: after it, what goes wrong is not another process's doing.
 	if lock, err = pebble.LockDirectory(cfg.Dir, fs); err != nil {
@@ -86,6 +88,7 @@ func checkPebbleFormat(dir, name string) error {
 func options(cfg Config, fs vfs.FS, lock *pebble.Lock, log *slog.Logger) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                 fs,
+		ReadOnly:           cfg.ReadOnly,
 		Lock:               lock,
 		CacheSize:          defaultCacheBytes,
 		FormatMajorVersion: pebbleFormat,

@@ -28,6 +28,7 @@ type Config struct {
 	Dir        string       // folder of the view; made if it does not exist
 	CacheBytes int64        // Pebble's block cache; 0 = 8 MiB
 	Logger     *slog.Logger // nil = discard
+	ReadOnly   bool         // changes nothing, but for the file that locks the folder, which must hold a view
 
 	FS vfs.FS // nil = the disk; tests inject faults and crashes
 }

@@ -17,7 +17,7 @@ func LogCommand(offline Offline) *cobra.Command {
 			"rebuild-index and verify --repair need the folder for themselves.",
 		GroupID: command.GroupHistory,
 	}
-	c.AddCommand(lsCommand(), statCommand(), catCommand(), tailCommand(), explainCommand(), queueCommand(), verifyCommand())
+	c.AddCommand(lsCommand(), statCommand(), catCommand(), tailCommand(), explainCommand(), queueCommand(), verifyCommand(offline))
 	c.AddCommand(compactCommand(offline), rebuildCommand(offline), exportCommand(), importCommand())
 	return c
 }

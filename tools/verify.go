@@ -1,37 +1,132 @@
 package tools
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace-mq/millrace/tools/command"
+	"github.com/millrace-mq/millrace/tools/terminal"
 	"github.com/millrace-mq/millrace/wal"
 )
 
-func verifyCommand() *cobra.Command {
+func verifyCommand(offline Offline) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "check every checksum and footer, and name each fault with its place",
+		Short: "check every checksum, footer and the index, and name each fault with its place",
 		Long: "Read the whole log, check every checksum and footer, and name each fault with file, position and record. For each\n" +
-			"file of the old generation it is told what its records take and in how many bytes they are stored. The exit code is 1\n" +
-			"if there is a fault.",
+			"file of the old generation it is told what its records take and in how many bytes they are stored. Where no broker\n" +
+			"runs, the index is held against the log: both must have the same messages in the same queues. The exit code is 1\n" +
+			"if there is a fault.\n\n" +
+			"With --repair, and no broker on the folder, a damaged file of the log is replaced by one that holds all records of\n" +
+			"it that are sound, a file in which nothing can be read by one that holds none, and a damaged index is made anew.\n" +
+			"What is replaced goes to a folder quarantine-TIME in the data folder, with a report: nothing is deleted. What was\n" +
+			"damaged is lost, and told. A repair that was interrupted can be done again.",
 		Example: `
-  millrace log verify --data /var/lib/millrace`,
+  millrace log verify --data /var/lib/millrace
+  millrace log verify --data /var/lib/millrace --json | jq 'select(.kind == "fault")'
+  millrace log verify --data /var/lib/millrace --repair`,
 	}
-	data := dataFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error { return verify(*data, c.OutOrStdout()) }
+	data, asJSON := dataFlag(c), jsonFlag(c)
+	repair := c.Flags().Bool("repair", false, "replace what is damaged, and keep it in a folder quarantine-TIME")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		v := &verification{command: c, data: *data, offline: offline, asJSON: *asJSON}
+		if *repair {
+			return v.repair()
+		}
+		return v.run()
+	}
 	return c
 }
 
-// verify prints a line for each fault and a last line that counts.
-func verify(data string, out io.Writer) error {
-	report, err := wal.Verify(logOf(data))
+// verification is one run of 'millrace log verify'.
+type verification struct {
+	command *cobra.Command
+	data    string
+	offline Offline
+	asJSON  bool
+}
+
+// verified is a line of 'millrace log verify --json'.
+type verified struct {
+	Kind   string  `json:"kind"` // fault, old, superseded or summary
+	File   string  `json:"file,omitempty"`
+	Offset *int64  `json:"offset,omitempty"`
+	Record uint64  `json:"record,omitempty"`
+	Queue  string  `json:"queue,omitempty"`
+	ID     uint64  `json:"queue_id,omitempty"`
+	Reason string  `json:"reason,omitempty"`
+	Raw    int64   `json:"raw_bytes,omitempty"`
+	Bytes  int64   `json:"bytes,omitempty"`
+	Ratio  float64 `json:"ratio,omitempty"`
+
+	Segments *int       `json:"segments,omitempty"`
+	Records  *int       `json:"records,omitempty"`
+	Faults   *int       `json:"faults,omitempty"`
+	Index    indexState `json:"index,omitempty"`
+	Queues   int        `json:"queues,omitempty"`
+	Messages uint64     `json:"messages,omitempty"`
+}
+
+// run reads log and index and tells what is wrong with them.
+func (v *verification) run() error {
+	report, err := v.log()
 	if err != nil {
 		return err
 	}
+	checked, err := checkIndex(v.command, v.data)
+	if err != nil && v.command.Context().Err() != nil {
+		return err
+	}
+	if err != nil { // it is no fault that it cannot be looked at
+		fmt.Fprintf(v.command.ErrOrStderr(), "%s: the index was not looked at: %s\n", v.command.CommandPath(), command.Line(err))
+		checked.State = ""
+	}
+	return v.tell(report, checked)
+}
+
+// log checks the log.
+func (v *verification) log() (wal.Report, error) {
+	reader, err := wal.OpenReader(logOf(v.data))
+	total := int64(-1)
+	if err == nil {
+		total = 0
+		for _, info := range reader.Files() {
+			total += info.Size
+		}
+		reader.Close()
+	}
+	progress := terminal.NewProgress(v.command.ErrOrStderr(), "verify", total, terminal.Bytes)
+	defer progress.Close()
+	report, err := wal.VerifyWatched(logOf(v.data), progress.Add)
+	return report, errors.Join(err, v.command.Context().Err())
+}
+
+// tell prints a line for each fault and a last line that counts.
+func (v *verification) tell(report wal.Report, checked indexReport) error {
+	out := v.command.OutOrStdout()
+	faults := len(report.Faults) + len(checked.Faults)
+	if v.asJSON {
+		if err := tellJSON(out, report, checked, faults); err != nil {
+			return err
+		}
+	} else {
+		tellLines(out, report, checked, faults)
+	}
+	if faults > 0 {
+		return command.ErrFaults
+	}
+	return nil
+}
+
+func tellLines(out io.Writer, report wal.Report, checked indexReport, faults int) {
 	for _, fault := range report.Faults {
+		fmt.Fprintln(out, fault)
+	}
+	for _, fault := range checked.Faults {
 		fmt.Fprintln(out, fault)
 	}
 	for _, info := range report.Segments {
@@ -44,9 +139,42 @@ func verify(data string, out io.Writer) error {
 	for _, path := range report.Superseded {
 		fmt.Fprintf(out, "%s: superseded, the next start removes it\n", path)
 	}
-	fmt.Fprintf(out, "%d segments, %d records, %d faults\n", len(report.Segments), report.Records, len(report.Faults))
-	if len(report.Faults) > 0 {
-		return command.ErrFaults
+	switch {
+	case checked.State == indexLooked && len(checked.Faults) == 0:
+		fmt.Fprintf(out, "index: %d queues, %d messages, as in the log\n", checked.Queues, checked.Messages)
+	case checked.State != "" && checked.State != indexLooked:
+		fmt.Fprintf(out, "index: %s\n", checked.State)
+	}
+	fmt.Fprintf(out, "%d segments, %d records, %d faults\n", len(report.Segments), report.Records, faults)
+}
+
+func tellJSON(out io.Writer, report wal.Report, checked indexReport, faults int) error {
+	var lines []verified
+	for _, f := range report.Faults {
+		lines = append(lines, verified{Kind: "fault", File: f.Path, Offset: &f.Offset, Record: uint64(f.LSN), Reason: f.Reason})
+	}
+	for _, f := range checked.Faults {
+		lines = append(lines, verified{Kind: "fault", File: f.Path, Queue: f.Name, ID: uint64(f.Queue), Reason: f.Reason})
+	}
+	for _, info := range report.Segments {
+		if info.Old {
+			f := describe(info)
+			lines = append(lines, verified{Kind: "old", File: info.Path, Raw: f.Raw, Bytes: f.Bytes, Ratio: f.Ratio})
+		}
+	}
+	for _, path := range report.Superseded {
+		lines = append(lines, verified{Kind: "superseded", File: path})
+	}
+	segments := len(report.Segments)
+	lines = append(lines, verified{
+		Kind: "summary", Segments: &segments, Records: &report.Records, Faults: &faults,
+		Index: checked.State, Queues: checked.Queues, Messages: checked.Messages,
+	})
+	encoder := json.NewEncoder(out)
+	for _, line := range lines {
+		if err := encoder.Encode(line); err != nil {
+			return err
+		}
 	}
 	return nil
 }

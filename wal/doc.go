@@ -6,7 +6,8 @@
 // and verify.
 //
 // It refuses to know what records mean, who still needs them (it is told a floor, see Log.Retire),
-// and anything of AMQP. It never repairs what was synced and never deletes what it does not know.
+// and anything of AMQP. A Log never repairs what was synced and never deletes what it does not know; Mend, which an
+// operator asks for, replaces what is damaged and keeps it aside.
 //
 // # Goroutines
 //

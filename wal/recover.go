@@ -170,6 +170,9 @@ type logEnd struct {
 	unreadable []*candidate // in the midst of the log, and lost
 }
 
+// missingBefore is the reason of a fault that is not one of the file that it names.
+const missingBefore = "segment missing before this one"
+
 // findEnd applies the tail rule.
 func findEnd(candidates []*candidate) (logEnd, error) {
 	var end logEnd
@@ -190,7 +193,7 @@ func findEnd(candidates []*candidate) (logEnd, error) {
 		}
 		if _, told := candidates[max(i-1, 0)].lastLSN(); c.base > next && told {
 			// An unsealed segment has told of its missing end itself.
-			end.quarantine(c.path, 0, next, c.base-1, "segment missing before this one")
+			end.quarantine(c.path, 0, next, c.base-1, missingBefore)
 		}
 		if c.old != nil && c.unused {
 			next = c.old.last + 1

@@ -246,6 +246,12 @@ func (h *Held) Bytes() uint64 {
 	return total
 }
 
+// IsTransient reports whether a message that the queue holds is transient; see Transient.
+func (h *Held) IsTransient(lsn segment.LSN) bool {
+	_, transient := h.sizes.of(lsn)
+	return transient
+}
+
 // Transient is how many of the messages are transient. The log need not say when such a message leaves its queue, and so
 // some may have: a restart drops those that have not.
 func (h *Held) Transient() uint64 {
