@@ -2,7 +2,6 @@ package tools
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -101,8 +100,10 @@ func (v *verification) log() (wal.Report, error) {
 	}
 	progress := terminal.NewProgress(v.command.ErrOrStderr(), "verify", total, terminal.Bytes)
 	defer progress.Close()
-	report, err := wal.VerifyWatched(logOf(v.data), progress.Add)
-	return report, errors.Join(err, v.command.Context().Err())
+	return wal.VerifyWatched(logOf(v.data), func(bytes int64) error {
+		progress.Add(bytes)
+		return v.command.Context().Err()
+	})
 }
 
 // tell prints a line for each fault and a last line that counts.

@@ -47,10 +47,12 @@ func (r Report) Err() error {
 // Verify reads every byte of the log in dir and reports every fault; it changes nothing. It may run
 // beside an open log, whose end it then sees as of some moment. The error is for a directory that
 // cannot be read.
-func Verify(dir string) (Report, error) { return VerifyWatched(dir, func(int64) {}) }
+func Verify(dir string) (Report, error) {
+	return VerifyWatched(dir, func(int64) error { return nil })
+}
 
-// VerifyWatched is Verify, and tells of each file that it has read how long it is.
-func VerifyWatched(dir string, read func(bytes int64)) (Report, error) {
+// VerifyWatched is Verify, and tells of each file that it has read how long it is; an error of read ends it.
+func VerifyWatched(dir string, read func(bytes int64) error) (Report, error) {
 	decoder, err := segment.NewOldDecoder()
 	if err != nil {
 		return Report{}, err
@@ -77,7 +79,9 @@ func VerifyWatched(dir string, read func(bytes int64)) (Report, error) {
 		if err := guarded(mappingsOf(end.kept), func() error { check(c); return nil }); err != nil {
 			v.fault(c.path, 0, 0, err.Error())
 		}
-		read(c.size)
+		if err := read(c.size); err != nil {
+			return v.report, err
+		}
 	}
 	v.report.Superseded, v.report.Faults = v.superseded, v.faults
 	return v.report, nil
