@@ -137,7 +137,7 @@ func TestListNamesWhatIsWrong(t *testing.T) {
 		{"no folder", []string{"ls", "--data", "/nowhere"}, 1, "no such file"},
 		{"nothing to do", nil, 2, "say what to do"},
 		{"unknown", []string{"lsx"}, 2, `unknown command "lsx", did you mean ls?`},
-		{"json of verify", []string{"verify", "--json"}, 2, "unknown flag: --json"},
+		{"no flag", []string{"verify", "--nope"}, 2, "unknown flag: --nope"},
 	} {
 		if code, _, errOut := log(t, c.args...); code != c.code || !strings.Contains(errOut, c.want) {
 			t.Errorf("%s: exit code %d, said %q", c.name, code, errOut)
