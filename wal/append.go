@@ -180,7 +180,7 @@ func (l *Log) stopLocked(cause error) error {
 	l.broken.Store(true)
 	if l.mu.stopped == nil {
 		l.mu.stopped = fmt.Errorf("%w: %w", ErrStopped, cause)
-		l.room.Broadcast()
+		l.easeLocked()
 	}
 	return l.mu.stopped
 }

@@ -17,7 +17,7 @@ func (l *Log) Close() error {
 	}
 	l.mu.closed = true
 	started := l.mu.started
-	l.room.Broadcast()
+	l.easeLocked()
 	l.mu.Unlock()
 
 	l.stopKeeper()

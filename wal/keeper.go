@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,11 @@ const (
 	mostSpares   = readySpares + 2  // with those waiting to be wiped; what Retire frees beyond is deleted
 
 	sparePace = 32 << 20 // bytes a second, when nobody is in a hurry
+
+	// While somebody holds back for others, see Tight, less is written at once: their syncs have to wait behind it.
+	gentleCredit = 1 << 20
+	gentleTick   = 2 * time.Millisecond
+	gentleFor    = time.Second // after it was asked
 )
 
 // mostUnsealed is how many segments may wait to be sealed; with more, no spare is made before one is. So what is
@@ -76,7 +82,7 @@ func (l *Log) stock(enough int) bool {
 			l.mu.wanted = 0
 		}
 	}
-	l.room.Broadcast()
+	l.easeLocked()
 	return err == nil
 }
 
@@ -168,7 +174,12 @@ func hasOtherNames(info os.FileInfo) bool {
 // rest keeps the making of spares from taking the disk away from who waits for syncs, unless they are needed
 // soon: while an append waits for one, or the active segment is half full and the one behind it is not ready.
 func (l *Log) rest(written int64) error {
-	return l.spareRest.take(l.keeperCtx, written, l.Written, func() bool {
+	p := &l.spareRest
+	p.most, p.tick = mostCredit, paceTick
+	if time.Now().UnixMilli()-l.heldBack.Load() < gentleFor.Milliseconds() {
+		p.most, p.tick = gentleCredit, gentleTick
+	}
+	return p.take(l.keeperCtx, written, l.Written, func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		active := l.mu.active

@@ -25,6 +25,8 @@ type Log struct {
 
 	fileList               // list and last record move under mu
 	written  atomic.Int64  // bytes appended since Start; moves under mu
+	covered  atomic.Int64  // of them, at least so many are durable; moved by the syncer
+	heldBack atomic.Int64  // when Tight was asked last, in ms
 	durable  atomic.Uint64 // last record that fdatasync covered; moved by the syncer
 	synced   atomic.Uint64 // what Synced returns: durable, or with SyncOS last
 	broken   atomic.Bool   // the log has stopped; moves under mu
@@ -51,6 +53,7 @@ type Log struct {
 		wanted    int64    // size of the spare that an append waits for; 0 = none waits
 		spareErr  error    // why the last try for a spare failed; nil = not tried since
 		sealing   []*segmentFile
+		eased     chan struct{} // closed when room is broadcast; made on demand
 	}
 	room sync.Cond // on mu: a spare is ready, or could not be made, or the log stopped
 
@@ -98,7 +101,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l.room.L = &l.mu
 	l.logger, l.wakeCooler = cfg.Logger, make(chan struct{}, 1)
-	l.pace = pacer{perSecond: cfg.RelocationPace, at: time.Now()}
+	l.pace = pacer{perSecond: cfg.RelocationPace, most: mostCredit, tick: paceTick, at: time.Now()}
 	l.spareRest = pacer{perSecond: sparePace, at: time.Now()}
 	l.mu.sets = map[uint64]struct{}{}
 	l.keeperCtx, l.stopKeeper = context.WithCancel(context.Background())

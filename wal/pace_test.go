@@ -28,7 +28,7 @@ func TestPacerGivesTimeAndAppendsTheirShare(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				appended := func() int64 { return int64(time.Since(began).Seconds() * float64(c.appended)) }
-				p := pacer{perSecond: rate, at: began}
+				p := pacer{perSecond: rate, most: mostCredit, tick: paceTick, at: began}
 				time.Sleep(c.idle)
 				from := time.Now()
 				for taken := int64(0); taken < c.take; taken += step {
@@ -50,7 +50,7 @@ func TestPacerLetsGo(t *testing.T) {
 	t.Run("when there is a hurry", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			p := pacer{perSecond: 1, at: began}
+			p := pacer{perSecond: 1, tick: paceTick, at: began}
 			hurry := func() bool { return time.Since(began) >= time.Second }
 			if err := p.take(t.Context(), 1<<30, no, hurry); err != nil || time.Since(began) > time.Second+paceTick {
 				t.Errorf("after %v: %v", time.Since(began), err)
@@ -64,7 +64,7 @@ func TestPacerLetsGo(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			p := pacer{perSecond: 1, at: time.Now()}
+			p := pacer{perSecond: 1, tick: paceTick, at: time.Now()}
 			if err := p.take(ctx, 1<<30, no, never); !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
@@ -78,7 +78,7 @@ func TestPacerLetsGo(t *testing.T) {
 	})
 	t.Run("and loses nothing to rounding", func(t *testing.T) {
 		began := time.Now()
-		p := pacer{perSecond: 1000, at: began}
+		p := pacer{perSecond: 1000, most: mostCredit, at: began}
 		for i := range 10_000 {
 			p.earn(began.Add(time.Duration(i+1)*100*time.Microsecond), 0)
 		}

@@ -92,6 +92,7 @@ func (l *Log) tellFailure(err error) {
 
 // syncOnce covers everything written so far. force asks for the disk whatever the level.
 func (l *Log) syncOnce(force bool) error {
+	bytes := l.written.Load() // before the record's number: rather too few
 	target := l.Last()
 	if durable := segment.LSN(l.durable.Load()); target > durable {
 		l.syncing.Lock()
@@ -102,6 +103,7 @@ func (l *Log) syncOnce(force bool) error {
 				return err
 			}
 			l.durable.Store(uint64(target))
+			l.covered.Store(bytes)
 			if at := l.sealAt.Load(); at != 0 && at <= uint64(target) {
 				wake(l.wakeKeeper)
 			}

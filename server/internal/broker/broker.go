@@ -115,6 +115,7 @@ type Broker struct {
 	watching chan struct{} // closed when the goroutine that runs alarms has ended
 
 	confirms    confirmer
+	turns       turns // of clients that publish much
 	journal     *journalWriter
 	checkpoints *checkpointer
 	relocator   *relocator

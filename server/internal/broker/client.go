@@ -61,6 +61,7 @@ type Client struct {
 	forward   *forwarder  // of dead letters that never were in a queue; made when needed
 	first     segment.LSN // of the batch being applied
 	waited    bool        // the batch has been refused before: the disk was full
+	flow      flow        // tells whether it publishes much
 	applied   func(segment.LSN)
 	exclusive []*queue.Queue // to be deleted with the connection (QUEUE-10)
 	sweep     int            // length of exclusive at which those that are gone already are forgotten

@@ -227,6 +227,7 @@ func (c *Client) Flush() error {
 	}
 	err := c.settleLocked()
 	c.vhost.unlockStateAt(now)
+	c.brought(c.staging.batch.Len(), c.staging.batch.Durable, now)
 	c.registerConfirms(c.first)
 	c.Drop()
 	return err

@@ -109,6 +109,9 @@ func (ch *Channel) commit() error {
 	tx.pushLocked(first)
 	ch.Channel.Commit()
 	c.vhost.unlockState()
+	if len(tx.publishes) > 0 {
+		c.brought(tx.batch.Len(), true, time.Now().UnixMilli())
+	}
 	// commit-ok is a promise like a confirm, for settlements too: it stands on the sync of the batch.
 	return c.vhost.broker.settleDown(true, first+last)
 }

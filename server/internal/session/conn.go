@@ -153,6 +153,7 @@ func (c *conn) read() error {
 		err := c.in.fill(c.net)
 		if err == nil {
 			c.now = time.Now().UnixMilli()
+			c.awaitTurn()
 			err = c.handleInput()
 		} else {
 			err = c.openMail(err)

@@ -21,7 +21,8 @@
 // Publishers: the reader handles one buffer at a time and stands still in the append, so a client that
 // publishes faster than the log can write is slowed down by TCP. While memory or disk are low, package
 // alarm, the reader of a connection that publishes waits in a select until they are not, or until the
-// connection ends (CONN-20); on a full disk with the batch that did not fit. Consumers: deliveries to a connection
-// that does not read stop at the broker's limit for it. Replies: the reader stops reading when its
-// peer does not take its answers.
+// connection ends (CONN-20); on a full disk with the batch that did not fit. One that publishes much stands still for
+// some ms before it handles what it has read, while somebody else publishes little. Consumers: deliveries to a connection
+// that does not read stop at the broker's limit for it. Replies: the reader stops reading when its peer does not take
+// its answers.
 package session

@@ -9,6 +9,7 @@ type input struct {
 	start, end int // what is read and not handled yet
 	need       int // the size of the frame at start, as far as known
 	most       int // how far it grows by itself: not at all for who has not logged in
+	ration     int // how many octets are read at once; 0: what there is room for
 	full       bool
 }
 
@@ -41,7 +42,11 @@ func (in *input) fill(nc net.Conn) error {
 		copy(in.buf, unread)
 	}
 	in.start, in.end = 0, in.end-in.start
-	n, err := nc.Read(in.buf[in.end:])
+	room := in.buf[in.end:]
+	if in.ration > 0 {
+		room = room[:min(in.ration, len(room))]
+	}
+	n, err := nc.Read(room)
 	in.end += n
 	in.full = in.end == len(in.buf)
 	if n > 0 {
