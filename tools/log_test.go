@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/tools"
 	"github.com/millrace-mq/millrace/tools/command"
 	"github.com/millrace-mq/millrace/wal"
@@ -40,7 +41,7 @@ func relocatedLog(t *testing.T) string {
 	for i := 0; len(l.Segments()) < 3; i++ {
 		var b segment.Batch
 		body := fmt.Sprintf(`{"order": %d, "what": %q}`, i, strings.Repeat("the same ", 50))
-		b.BeginPublish(segment.PublishHead{Queues: []segment.QueueID{7}, Keys: []byte("\x00\x01q"), Header: []byte("h"), BodySize: len(body)})
+		b.BeginPublish(segment.PublishHead{Queues: []segment.QueueID{7}, Keys: []byte("\x00\x01q"), Header: amqp.AppendHeader(nil, uint64(len(body)), &amqp.Properties{}), BodySize: len(body)})
 		b.AppendBody([]byte(body))
 		b.EndPublish()
 		if err := l.Append(&b, nil); err != nil {
@@ -89,7 +90,7 @@ func TestListShowsFilesAndTheirRatio(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errOut)
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if len(lines) != 4 || len(strings.Fields(lines[1])) != 9 || !strings.HasPrefix(strings.TrimSpace(lines[1]), "old ") ||
+	if len(lines) != 4 || len(strings.Fields(lines[1])) != 14 || !strings.Contains(lines[1], "  #7 ") || !strings.HasPrefix(strings.TrimSpace(lines[1]), "old ") ||
 		!strings.HasPrefix(strings.TrimSpace(lines[2]), "sealed ") || !strings.HasPrefix(strings.TrimSpace(lines[3]), "files: 2") {
 		t.Fatalf("said\n%s", out)
 	}
