@@ -14,6 +14,7 @@ import (
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/tools/command"
 	"github.com/millrace-mq/millrace/tools/history"
+	"github.com/millrace-mq/millrace/wal"
 )
 
 func explainCommand() *cobra.Command {
@@ -56,6 +57,7 @@ func explainCommand() *cobra.Command {
 const (
 	mostExplained = 100
 	mostOfID      = 10
+	mostAgain     = 3
 )
 
 // explain explains messages one after the other.
@@ -73,6 +75,10 @@ func explain(c *cobra.Command, data string, lsn segment.LSN, id string, follow, 
 	}
 	for i := 0; i < len(todo) && i < mostExplained; i++ {
 		e, err := explainOne(c, p, todo[i])
+		for again := 0; again < mostAgain && err == nil && !e.story.Ended() && e.old != p.isOld(todo[i]); again++ {
+			// Its file was relocated while the log was read, and what told of its end may be gone.
+			e, err = explainOne(c, p, todo[i])
+		}
 		if err != nil {
 			return err
 		}
@@ -191,9 +197,14 @@ func explainOne(c *cobra.Command, p *past, lsn segment.LSN) (*explanation, error
 func (e *explanation) begin(p *past) {
 	e.record, e.when, e.queues = bytes.Clone(p.record()), p.when, slices.Clone(p.queues)
 	e.route, e.fault = p.topology.Explain(e.record)
-	for _, info := range p.reader.Files() {
-		e.old = e.old || info.Old && info.Base <= p.lsn() && p.lsn() <= info.Last
-	}
+	e.old = p.isOld(p.lsn())
+}
+
+// isOld reports whether a record is in a file of the old generation.
+func (p *past) isOld(lsn segment.LSN) bool {
+	return slices.ContainsFunc(p.reader.Files(), func(info wal.SegmentInfo) bool {
+		return info.Old && info.Base <= lsn && lsn <= info.Last
+	})
 }
 
 // cameFrom looks for the settlement that says what the message was before. It stands in the batch of the message, behind

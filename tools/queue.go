@@ -88,6 +88,9 @@ type queueState struct {
 	Newest    segment.LSN       `json:"newest,omitempty"`
 	Published uint64            `json:"published"` // in the log
 	Left      map[string]uint64 `json:"left"`      // in the log, by reason
+	// Complete is the first record from which on nothing is missing, with --at: of what was published before, the log
+	// may have given up what has left the queue since.
+	Complete segment.LSN `json:"complete_from,omitempty"`
 }
 
 // showQueue shows what a queue held.
@@ -116,6 +119,9 @@ func showQueue(c *cobra.Command, data, name, host string, at moment, o *output, 
 	}
 	held := contents.Queue(q.ID)
 	state := stateOf(q, held, last)
+	if at != (moment{}) {
+		state.Complete = p.complete()
+	}
 	switch format {
 	case render.JSON:
 		err = json.NewEncoder(out).Encode(state)
@@ -141,23 +147,84 @@ func (p *past) contents(c *cobra.Command, at moment) (contents *history.Contents
 	p.begin(first)
 	p.show(c, "read", first)
 	contents = history.NewContents()
-	for !at.before(last.LSN+1, last.Time) && p.next() {
-		if at.before(p.lsn(), p.when) {
-			break
-		}
+	old := p.oldFiles()
+	for p.next() && !at.before(p.lsn(), p.when) {
 		if err := contents.Apply(p.record(), p.queues, p.topology); err != nil {
 			p.fault(err)
 		}
 		last = history.Moment{LSN: p.lsn(), Time: p.when}
 	}
+	p.correct(contents, old)
 	p.progress.Close()
 	if err := p.ctx.Err(); err != nil {
 		return nil, last, err
 	}
-	if last.LSN == 0 && first != 0 && p.reader.Last() >= first {
-		return nil, last, fmt.Errorf("the log has nothing of that time any more: its first record is %d", first)
+	if last.LSN == 0 && p.reader.Last() > 0 {
+		return nil, last, fmt.Errorf("the log has nothing of that time any more: its first record is %d", p.reader.First())
 	}
 	return contents, last, nil
+}
+
+// oldFiles are the files of the old generation, by path.
+func (p *past) oldFiles() map[string]wal.SegmentInfo {
+	files := make(map[string]wal.SegmentInfo)
+	for _, info := range p.reader.Files() {
+		if info.Old {
+			files[info.Path] = info
+		}
+	}
+	return files
+}
+
+// correct drops from the contents what a running broker has given up while they were read: the settlements that would
+// have told may have gone with it.
+func (p *past) correct(contents *history.Contents, known map[string]wal.SegmentInfo) {
+	const rounds = 10 // a broker relocates more slowly than this looks for it
+	for range rounds {
+		if first := p.reader.First(); first > 1 {
+			contents.Keep(history.NewSurvivors(history.Span{First: 1, Last: first - 1}))
+		}
+		fresh := false
+		for path, info := range p.oldFiles() {
+			if _, ok := known[path]; ok || p.ctx.Err() != nil {
+				continue
+			}
+			fresh, known[path] = true, info
+			p.survivors(contents, history.Span{First: info.Base, Last: info.Last})
+		}
+		if !fresh {
+			return
+		}
+	}
+}
+
+// survivors corrects the contents by what a file of the old generation has.
+func (p *past) survivors(contents *history.Contents, span history.Span) {
+	s := history.NewSurvivors(span)
+	cursor := p.reader.Cursor(span.First)
+	defer cursor.Close()
+	var queues []segment.QueueID
+	for cursor.Next() && cursor.LSN() <= span.Last {
+		if cursor.Record().Kind() != segment.KindPublish {
+			continue
+		}
+		if queues, _ = cursor.Queues(queues[:0]); len(queues) > 0 { // what cannot be read was told when it was read first
+			s.Add(cursor.LSN(), queues)
+		}
+	}
+	contents.Keep(s)
+}
+
+// complete is the first record from which on the log tells of everything that was in queues at any time: what was before
+// and has left its queue may be gone.
+func (p *past) complete() segment.LSN {
+	from := max(p.reader.First(), 1)
+	for _, info := range p.reader.Files() {
+		if info.Old {
+			from = info.Last + 1
+		}
+	}
+	return from
 }
 
 // findQueue finds the queue of a name, in the one virtual host that has it if none is given.
@@ -219,6 +286,9 @@ func (s *queueState) print(out io.Writer, t terminal.Terminal, q *history.Queue)
 		fmt.Fprintf(&b, ", %d left it by %s", s.Left[reason], reason)
 	}
 	b.WriteByte('\n')
+	if s.Complete > 1 {
+		fmt.Fprintf(&b, "  %s of what was published before record %d, the log may have given up what has left the queue since\n", t.Paint(terminal.Yellow, "Note:"), s.Complete)
+	}
 	if !q.Durable {
 		fmt.Fprintf(&b, "  %s the queue does not survive a restart: what left it has no record, so it may have held less\n", t.Paint(terminal.Yellow, "Note:"))
 	} else if s.Transient > 0 {

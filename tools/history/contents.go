@@ -43,6 +43,9 @@ func NewContents() *Contents {
 // the deletion of queues and starts of the broker. The topology has taken notice of it before. An error says that
 // the record cannot be decoded; nothing of it holds then.
 func (c *Contents) Apply(r segment.Record, queues []segment.QueueID, t *Topology) error {
+	for _, q := range t.Deleted() { // a catalogue behind missed records tells of deletions with the record behind it
+		c.forget(q.ID)
+	}
 	switch r.Kind() {
 	case segment.KindPublish:
 		return c.publish(r, queues)
@@ -61,9 +64,6 @@ func (c *Contents) Apply(r segment.Record, queues []segment.QueueID, t *Topology
 		}
 		c.held(at.Queue).Horizon = at.LSN
 	default:
-		for _, q := range t.Deleted() {
-			c.forget(q.ID)
-		}
 		if t.Started().LSN == r.LSN() {
 			c.restart(t)
 		}
