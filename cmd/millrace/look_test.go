@@ -56,7 +56,9 @@ func startLookLoad(t *testing.T, b *Broker) *lookLoad {
 		for !l.stop.Load() {
 			l.publish(publisher)
 		}
-		c.close()
+		if err := c.Cancel("worker", false); err != nil { // which ends the deliveries
+			t.Errorf("cancel: %v", err)
+		}
 	})
 	return l
 }
