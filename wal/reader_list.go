@@ -15,6 +15,7 @@ const listings = 50
 // listLocked finds the files of the log anew. Those that are known and have not changed are not read again.
 func (r *Reader) listLocked() error {
 	var before []namedFile
+	var faults []Fault
 	first := r.First()
 	for try := 1; ; try++ {
 		files, err := logFiles(r.dir)
@@ -24,12 +25,14 @@ func (r *Reader) listLocked() error {
 		v, end, fresh := r.surveyLocked(files)
 		same, risen := slices.Equal(files, before) && try > 1, try == 1 && len(r.list()) == 0 || end.recovery.First > first
 		fallen := end.recovery.Last < r.Last()
-		before, first = files, end.recovery.First
+		same = same && slices.Equal(v.faults, faults)
+		before, first, faults = files, end.recovery.First, v.faults
 		switch {
 		case try == listings: // a log that changes this fast is looked at again soon
 		case !r.stillNamedLocked(fresh) || v.vanished:
 			continue // without a file that was given up meanwhile, or by what was read of it, nothing can be told
-		case !same && (risen || fallen || !end.whole()):
+		case !same && (risen || fallen || !end.whole() || len(v.faults) > 0):
+			// A fault must be found twice: of a batch that was appended while its file was read, half may have been there.
 			continue
 		}
 		r.mu.faults = v.faults
@@ -101,15 +104,15 @@ func (r *Reader) settleLocked() {
 	}
 }
 
-// rescanLocked forgets what was found in a file that has no footer and does not end where the next begins, as far as
-// that was known when it was read.
+// rescanLocked forgets what was found in a file that has no footer and is damaged or does not end where the next begins,
+// as far as that was known when it was read: it may have been written to meanwhile.
 func (r *Reader) rescanLocked() {
 	candidates := r.candidatesLocked()
 	for i, c := range candidates {
-		if c.scan == nil || c.torn != nil || i+1 == len(candidates) {
+		if c.scan == nil || c.torn != nil {
 			continue
 		}
-		if candidates[i+1].base != c.scan.Last+1 || len(c.scan.Damages) > 0 {
+		if i+1 < len(candidates) && candidates[i+1].base != c.scan.Last+1 || len(c.scan.Damages) > 0 {
 			r.forgetLocked(r.mu.known[c.path])
 			c.scan = nil
 		}
