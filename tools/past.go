@@ -24,6 +24,7 @@ type past struct {
 	cursor   *wal.Cursor
 	progress *terminal.Progress // nil: none is shown
 	ctx      context.Context
+	until    moment // records behind it are not looked at
 
 	when    time.Time         // when the log took the present record in
 	queues  []segment.QueueID // of the present record, a publish
@@ -86,7 +87,7 @@ func (p *past) base(at segment.LSN) segment.LSN {
 	return at
 }
 
-// next moves to the next record. It is false at the end of what there is now, when somebody has interrupted, and when the
+// next moves to the next record. It is false at the end of what there is now and behind until, when somebody has interrupted, and when the
 // log cannot be read any more: see end.
 func (p *past) next() bool {
 	if p.records%between == 0 {
@@ -103,6 +104,9 @@ func (p *past) next() bool {
 	p.records++
 	p.read += int64(len(r))
 	p.when = p.cursor.Time()
+	if p.until.before(p.lsn(), p.when) { // what it says of the topology does not count yet
+		return false
+	}
 	if lost := uint64(p.cursor.Skipped()) + p.cursor.Missed(); lost != p.lost {
 		p.lost = lost
 		p.topology.Missed()

@@ -148,7 +148,7 @@ func (p *past) contents(c *cobra.Command, at moment) (contents *history.Contents
 	p.show(c, "read", first)
 	contents = history.NewContents()
 	old := p.oldFiles()
-	for p.next() && !at.before(p.lsn(), p.when) {
+	for p.until = at; p.next(); {
 		if err := contents.Apply(p.record(), p.queues, p.topology); err != nil {
 			p.fault(err)
 		}
