@@ -56,6 +56,9 @@ type Config struct {
 	// ConsumerTimeout is how long a consumer may take to settle a delivery, unless its queue says otherwise;
 	// negative is for ever.
 	ConsumerTimeout time.Duration
+	// HeavyRate is how many bytes a second all connections that publish much may bring together, for each processor,
+	// while others publish little; negative holds nobody back.
+	HeavyRate int64
 	// Repair goes on without the records of files in which nothing can be read, and with files whose damaged
 	// headers do not follow from the rest.
 	Repair bool
@@ -144,10 +147,10 @@ func Open(cfg Config) (*Server, error) {
 	b, err := broker.Open(broker.Config{
 		Data: cfg.Data, Sync: cfg.Sync, SegmentSize: cfg.SegmentSize, RetainBytes: cfg.RetainBytes,
 		RetainTime: cfg.RetainTime, CheckpointEvery: cfg.CheckpointEvery, Repair: cfg.Repair, Logger: cfg.Logger,
-		ConsumerTimeout: cfg.ConsumerTimeout,
-		NoFirstStart:    defined != nil && len(defined.Users) > 0, // AUTH-06
-		Alarms:          alarm.Config{Memory: cfg.MemoryLimit, DiskFree: uint64(cfg.DiskFreeLimit)},
-		FirstStart:      cfg.First.access(), LoopbackUsers: cfg.LoopbackUsers, Limits: access.NodeLimits(cfg.Limits),
+		ConsumerTimeout: cfg.ConsumerTimeout, HeavyRate: cfg.HeavyRate,
+		NoFirstStart: defined != nil && len(defined.Users) > 0, // AUTH-06
+		Alarms:       alarm.Config{Memory: cfg.MemoryLimit, DiskFree: uint64(cfg.DiskFreeLimit)},
+		FirstStart:   cfg.First.access(), LoopbackUsers: cfg.LoopbackUsers, Limits: access.NodeLimits(cfg.Limits),
 		Version: cfg.Version,
 	})
 	if err != nil {

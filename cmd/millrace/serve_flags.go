@@ -24,6 +24,7 @@ type serveFlags struct {
 	cfg             server.Config
 	sync            string
 	consumerTimeout time.Duration
+	heavyRate       int64
 	logLevel        string
 }
 
@@ -112,6 +113,9 @@ func (f *serveFlags) alarms(flags *pflag.FlagSet) {
 func (f *serveFlags) clients(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.consumerTimeout, "consumer-timeout", 30*time.Minute,
 		"how long a consumer may take to acknowledge, unless its queue says otherwise; 0 is for ever")
+	flags.Var(sizeVar(&f.heavyRate, 16<<20), "heavy-rate",
+		"bytes a second for each processor that connections which publish much (32MiB and more) share while others publish little; "+
+			"0 holds nobody back")
 	flags.DurationVar(&f.cfg.Heartbeat, "heartbeat", time.Minute, "interval offered to clients")
 }
 
@@ -127,7 +131,7 @@ func (f *serveFlags) config(logOut io.Writer) (server.Config, error) {
 		cfg.LoopbackUsers = []string{}
 	}
 	var faults []error
-	cfg.ConsumerTimeout = cmp.Or(f.consumerTimeout, -1)
+	cfg.ConsumerTimeout, cfg.HeavyRate = cmp.Or(f.consumerTimeout, -1), cmp.Or(f.heavyRate, -1)
 	if f.consumerTimeout < 0 {
 		faults = append(faults, fmt.Errorf("--consumer-timeout %v is negative", f.consumerTimeout))
 	}

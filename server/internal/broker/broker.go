@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +41,9 @@ type Config struct {
 	// ConsumerTimeout is how long a consumer may take to settle a delivery unless its queue says otherwise: 30
 	// minutes by default, negative is for ever (CONS-12).
 	ConsumerTimeout time.Duration
+	// HeavyRate is how many bytes a second all connections that publish much may bring together, for each processor,
+	// while others publish little: 16 MiB by default, negative holds nobody back.
+	HeavyRate int64
 	// Repair goes on with a log some of which is lost: see wal.Config.
 	Repair bool
 	// FirstStart is what a data folder without users gets; one without a name stands for guest's (AUTH-06).
@@ -86,6 +90,7 @@ func (c Config) withDefaults() Config {
 	if c.LoopbackUsers == nil {
 		c.LoopbackUsers = access.DefaultLoopbackUsers()
 	}
+	c.HeavyRate = cmp.Or(c.HeavyRate, turnRate)
 	if c.ConsumerTimeout == 0 {
 		c.ConsumerTimeout = 30 * time.Minute
 	}

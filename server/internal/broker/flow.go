@@ -28,9 +28,9 @@ const (
 	flowWindow = 1000
 	// lightMemory is for how many ms after a batch its light publisher is at work.
 	lightMemory = 100
-	// turnRate is how many bytes a second all heavy publishers may bring together, for each processor. Each byte of
-	// theirs is written twice, for segments are made of zeros first. With twice as much the others' p99 is three times
-	// that alone.
+	// turnRate is how many bytes a second all heavy publishers may bring together, for each processor, unless Config
+	// says otherwise. Each byte of theirs is written twice, for segments are made of zeros first. With twice as much the
+	// others' p99 is three times that alone.
 	turnRate = 16 << 20
 	// longestTurn bounds the wait for a turn.
 	longestTurn = 100 * time.Millisecond
@@ -76,12 +76,13 @@ type turns struct {
 	}
 }
 
-// take reserves the time that so many bytes take, and returns how long it is until that begins.
-func (t *turns) take(bytes int, now time.Time, processors int) time.Duration {
+// take reserves the time that so many bytes take at a rate of bytes a second, and returns how long it is until that
+// begins.
+func (t *turns) take(bytes int, now time.Time, rate int64) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	wait := min(max(t.mu.next.Sub(now), 0), longestTurn)
-	t.mu.next = now.Add(wait + time.Duration(bytes)*time.Second/time.Duration(turnRate*processors))
+	t.mu.next = now.Add(wait + time.Duration(bytes)*time.Second/time.Duration(rate))
 	return wait
 }
 
@@ -102,12 +103,13 @@ func (c *Client) brought(bytes int, durable bool, now int64) {
 // Yields reports whether the connection is to stand still before it handles more: it publishes much and somebody else
 // little. One that was light itself a moment ago does not wait for itself.
 func (c *Client) Yields(now int64) bool {
-	return c.flow.heavy() && now-c.vhost.broker.turns.light.Load() < lightMemory && now-c.flow.lit >= lightMemory
+	return c.vhost.broker.cfg.HeavyRate > 0 && c.flow.heavy() && now-c.vhost.broker.turns.light.Load() < lightMemory && now-c.flow.lit >= lightMemory
 }
 
 // Turn is for how long the connection stands still before it handles so many bytes.
 func (c *Client) Turn(bytes int) time.Duration {
-	return c.vhost.broker.turns.take(bytes, time.Now(), runtime.GOMAXPROCS(0))
+	b := c.vhost.broker
+	return b.turns.take(bytes, time.Now(), b.cfg.HeavyRate*int64(runtime.GOMAXPROCS(0)))
 }
 
 // Strained returns nil if the log is fit for more from a heavy publisher. Else the channel that it returns is closed when

@@ -47,7 +47,8 @@ func TestFlowTellsLightFromHeavyPublishers(t *testing.T) {
 }
 
 func TestOnlyHeavyPublishersYieldAndOnlyWhileALightOneIsAtWork(t *testing.T) {
-	vh := &VHost{broker: &Broker{}}
+	b := &Broker{cfg: Config{HeavyRate: turnRate}}
+	vh := &VHost{broker: b}
 	light, heavy, equal := &Client{vhost: vh}, &Client{vhost: vh}, &Client{vhost: vh}
 	now := int64(1_000_000)
 	floods := func() { // for a second and more
@@ -75,6 +76,9 @@ func TestOnlyHeavyPublishersYieldAndOnlyWhileALightOneIsAtWork(t *testing.T) {
 	floods()
 	light.brought(100, true, now)
 	yields("beside a light one", true)
+	b.cfg.HeavyRate = -1
+	yields("where nobody is held back", false)
+	b.cfg.HeavyRate = turnRate
 	now += lightMemory
 	yields("when it has stopped", false)
 	floods()
@@ -90,15 +94,15 @@ func TestHeavyPublishersShareARate(t *testing.T) {
 	var turns turns
 	now := time.Now()
 	for i := range 10 {
-		if wait, want := turns.take(each, now, 2), time.Duration(i)*each*time.Second/(2*turnRate); wait != want {
+		if wait, want := turns.take(each, now, 2*turnRate), time.Duration(i)*each*time.Second/(2*turnRate); wait != want {
 			t.Errorf("turn %d comes after %v, not %v", i, wait, want)
 		}
 	}
 	now = now.Add(time.Minute)
-	if wait := turns.take(1<<30, now, 2); wait != 0 {
+	if wait := turns.take(1<<30, now, 2*turnRate); wait != 0 {
 		t.Errorf("a turn after nobody's comes after %v", wait)
 	}
-	if wait := turns.take(each, now, 2); wait != longestTurn {
+	if wait := turns.take(each, now, 2*turnRate); wait != longestTurn {
 		t.Errorf("a turn after a very long one comes after %v", wait)
 	}
 }
