@@ -230,7 +230,13 @@ func (r *Renderer) change(change amqp.Table) {
 	for _, key := range slices.Sorted(maps.Keys(change)) {
 		switch value := change[key].(type) {
 		case uint32, int64, uint64, int32:
-			if number, ok := amqp.Int(value); ok && key == "vhost" && number >= 0 && number < 1<<32 && op != "vhost.create" {
+			number, ok := amqp.Int(value)
+			if ok && key == "queue" && op == "consumer.start" {
+				r.print(" queue=")
+				r.buffer = appendOctets(r.buffer, r.queueName(segment.QueueID(number)))
+				continue
+			}
+			if ok && key == "vhost" && number >= 0 && number < 1<<32 && op != "vhost.create" {
 				r.print(" vhost=")
 				r.buffer = appendOctets(r.buffer, r.vhostName(uint32(number)))
 				continue

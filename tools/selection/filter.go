@@ -169,6 +169,10 @@ func (f *Filter) ofQueue(r segment.Record, queues []segment.QueueID) bool {
 	case segment.KindHorizon:
 		h, err := r.Horizon()
 		return err == nil && f.isQueue(h.Queue)
+	case segment.KindConsumer:
+		change, err := amqp.RawTable(r.Payload()).Decode()
+		id, ok := amqp.Int(change["queue"])
+		return err == nil && ok && f.isQueue(segment.QueueID(id))
 	}
 	return false
 }

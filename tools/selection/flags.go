@@ -37,7 +37,7 @@ func Flags(flags *pflag.FlagSet) *Selection {
 	flags.StringSliceVar(&s.Kinds, "kind", nil, "only records of these `kinds`: "+strings.Join(Kinds(), ", "))
 	flags.StringArrayVar(&s.VHosts, "vhost", nil, "only what belongs to the virtual host of this `name` (repeatable)")
 	flags.StringArrayVar(&s.Exchange, "exchange", nil, "only messages published to the exchange of this `name`; '' is the default exchange (repeatable)")
-	flags.StringArrayVar(&s.Queues, "queue", nil, "only what concerns the queue of this `name`: messages routed to it, settlements in it (repeatable)")
+	flags.StringArrayVar(&s.Queues, "queue", nil, "only what concerns the queue of this `name`: messages routed to it, settlements in it, its consumers (repeatable)")
 	flags.StringArrayVar(&s.Keys, "key", nil, "only messages whose routing key matches this `pattern`, as in a topic exchange: * is a word, # any number of them (repeatable)")
 	flags.StringArrayVar(&s.Headers, "header", nil, "only messages with this header: `name=value`, or name for one that is there with any value (repeatable, all must hold)")
 	flags.StringVar(&s.Body, "body", "", "only messages whose body contains this `text`, as it was published")

@@ -119,6 +119,21 @@ func TestRecordsMatchWhatTheFlagsSay(t *testing.T) {
 	}
 }
 
+func TestConsumersBelongToTheirQueue(t *testing.T) {
+	consumer := record(t, func(b *segment.Batch) {
+		b.Append(segment.KindConsumer, 0, 1, now.UnixMilli(), amqp.Table{"op": "consumer.start", "queue": int64(7), "tag": "c"}.Raw())
+	})
+	for flag, want := range map[string]bool{"--queue=q7": true, "--queue=q8": false} {
+		f, err := filter(flag, "--kind=consumer")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Match(consumer, now, nil); got != want {
+			t.Errorf("%s: %v", flag, got)
+		}
+	}
+}
+
 func TestWrongValuesAreNamed(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"--since=yesterday", `--since "yesterday" is no duration as in 90s, 10m, 6h or 2d`},
