@@ -20,47 +20,62 @@ var scenarios = map[string]func(*scene){
 	"empty":  func(*scene) {},
 	"small":  smallScene,
 	"orders": ordersScene,
+	"shop":   shopScene,
 }
+
+// scenarioDefinitions are the definition files of scenarios that have one.
+var scenarioDefinitions = map[string]string{"shop": shopDefinitions}
 
 // scene is a broker in fake time and a client's channel to it.
 type scene struct {
-	t  *testing.T
-	ch *amqp.Channel
+	t      *testing.T
+	broker *server.Server
+	conns  []*amqp.Connection // that of ch is the first
+	ch     *amqp.Channel
 }
 
 // sceneBegin is when every scenario begins.
 var sceneBegin = time.Date(2026, time.January, 2, 15, 4, 5, 0, time.UTC)
 
 // makeScenario plays a scenario on a new data folder.
-func makeScenario(t *testing.T, dir string, play func(*scene)) {
+func makeScenario(t *testing.T, dir, name string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(sceneBegin))
 		// Nobody accepts at the port, so nothing waits for the network and time can pass.
 		s, err := server.Open(server.Config{
 			Data: dir, Listen: "127.0.0.1:0", SegmentSize: 64 << 10, RetainBytes: 1 << 30, CheckpointEvery: time.Hour,
+			Definitions: scenarioDefinitions[name],
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		mine, theirs := net.Pipe()
-		s.ServeConn(theirs)
-		conn, err := amqp.Open(mine, amqp.Config{
-			Vhost: "/", SASL: []amqp.Authentication{&amqp.PlainAuth{Username: "guest", Password: "guest"}}, Heartbeat: time.Hour,
-			Properties: amqp.Table{"connection_name": "scenario"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &scene{t: t}
-		c.ch, err = conn.Channel()
-		c.must(err)
-		c.must(c.ch.Confirm(false))
-		play(c)
+		c := &scene{t: t, broker: s}
+		c.ch = c.login("guest", "scenario")
+		scenarios[name](c)
 		c.pass(time.Second)
-		c.must(conn.Close())
+		for _, conn := range c.conns {
+			c.must(conn.Close())
+		}
 		c.must(s.Shutdown())
 	})
+}
+
+// login connects a user, whose password is its name, and opens a channel in confirm mode.
+func (c *scene) login(user, name string) *amqp.Channel {
+	c.t.Helper()
+	mine, theirs := net.Pipe()
+	c.broker.ServeConn(theirs)
+	conn, err := amqp.Open(mine, amqp.Config{
+		Vhost: "/", SASL: []amqp.Authentication{&amqp.PlainAuth{Username: user, Password: user}}, Heartbeat: time.Hour,
+		Properties: amqp.Table{"connection_name": name},
+	})
+	c.must(err)
+	ch, err := conn.Channel()
+	c.must(err)
+	c.must(ch.Confirm(false))
+	c.conns = append(c.conns, conn)
+	return ch
 }
 
 func (c *scene) must(err error) {
@@ -86,8 +101,14 @@ func (c *scene) queue(name string, args amqp.Table) {
 // send publishes a persistent message, waits for its confirm and lets a second pass.
 func (c *scene) send(exchange, key string, message amqp.Publishing) {
 	c.t.Helper()
+	c.publish(c.ch, exchange, key, message)
+}
+
+// publish is send on another channel.
+func (c *scene) publish(ch *amqp.Channel, exchange, key string, message amqp.Publishing) {
+	c.t.Helper()
 	message.DeliveryMode = amqp.Persistent
-	confirm, err := c.ch.PublishWithDeferredConfirm(exchange, key, false, false, message)
+	confirm, err := ch.PublishWithDeferredConfirm(exchange, key, false, false, message)
 	c.must(err)
 	if !confirm.Wait() {
 		c.t.Fatal("not confirmed")
@@ -161,8 +182,8 @@ func ordersScene(c *scene) {
 func makeScenarios(t *testing.T) (below string) {
 	t.Helper()
 	below = t.TempDir()
-	for name, play := range scenarios {
-		makeScenario(t, filepath.Join(below, name), play)
+	for name := range scenarios {
+		makeScenario(t, filepath.Join(below, name), name)
 	}
 	return below
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,11 +23,13 @@ var updateTranscripts = flag.Bool("update", false, "write what commands print in
 //	millrace ARG…                    runs millrace; ! before it expects that it fails
 //	exits CODE millrace ARG…         runs it and expects the exit code
 //	mklog SCENARIO DIR               makes a data folder, the same in each run (scenario_test.go)
+//	like FILE                        compares what was printed with a file, but for numbers
 //	damage FILE TEXT                 changes the last place of a file that says TEXT
 //	broker start DIR [FLAG…]         runs a broker; its URL is in $URL
 //	broker publish DIR QUEUE BODY…   declares a durable queue and publishes persistent messages to it
 //	broker stop DIR                  stops it, and expects that it stops cleanly
 //	broker kill DIR                  kills it
+//	rabbitmq                         runs a RabbitMQ; its URL is in $URL. The condition [rabbitmq] says that there is one
 //
 // 'go test ./cmd/millrace -run Transcripts -update' writes them anew; read the difference.
 func TestTranscripts(t *testing.T) {
@@ -41,9 +44,19 @@ func TestTranscripts(t *testing.T) {
 			env.Values[brokersKey{}] = map[string]*Broker{}
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "rabbitmq" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return rabbitMQHome() != "" && !testing.Short(), nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"rabbitmq": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Setenv("URL", startRabbitMQ(t, rabbitMQHome()).url)
+			},
 			"exits":  exits,
 			"damage": damage,
+			"like":   like,
 			"broker": brokerCommand,
 			"mklog": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) != 2 || scenarios[args[0]] == nil {
