@@ -63,6 +63,9 @@ func (b *backup) run(ctx context.Context) (m manifest, err error) {
 	if err != nil {
 		return m, err
 	}
+	if real, err := filepath.EvalSymlinks(to); err == nil {
+		to = real // the broker sees whether that lies in its folder, and what is there is listed
+	}
 	entries, err := os.ReadDir(to)
 	existed := err == nil
 	switch {
