@@ -153,6 +153,9 @@ type origin struct {
 
 // explainOne reads the log from the message's file on, until nothing more can happen to it.
 func explainOne(c *cobra.Command, p *past, lsn segment.LSN) (*explanation, error) {
+	if p.reader.Last() == 0 {
+		return nil, errEmpty
+	}
 	if first, last := p.reader.First(), p.reader.Last(); lsn < first || lsn > last {
 		return nil, fmt.Errorf("record %d is not in the log, which has %d to %d", lsn, first, last)
 	}

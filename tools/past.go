@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,6 +37,9 @@ type past struct {
 
 // between is how many records are read before a look at whether somebody has interrupted.
 const between = 1024
+
+// errEmpty says that a log has no record yet.
+var errEmpty = errors.New("the log is empty")
 
 // mostFaults bounds the faults that are told of records.
 const mostFaults = 100

@@ -159,7 +159,10 @@ func (p *past) contents(c *cobra.Command, at moment) (contents *history.Contents
 	if err := p.ctx.Err(); err != nil {
 		return nil, last, err
 	}
-	if last.LSN == 0 && p.reader.Last() > 0 {
+	if p.reader.Last() == 0 {
+		return nil, last, errEmpty
+	}
+	if last.LSN == 0 {
 		return nil, last, fmt.Errorf("the log has nothing of that time any more: its first record is %d", p.reader.First())
 	}
 	return contents, last, nil
