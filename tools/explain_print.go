@@ -14,6 +14,7 @@ import (
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
 	"github.com/millrace-mq/millrace/tools/history"
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/terminal"
 )
 
@@ -196,9 +197,7 @@ func bindingText(s *router.Step, b router.Binding) string {
 	}
 	text := shownName(b.Key)
 	if len(b.Arguments) > 0 {
-		if arguments, err := json.Marshal(b.Arguments); err == nil {
-			text += " " + string(arguments)
-		}
+		text += " " + render.Text(amqp.Table(b.Arguments))
 	}
 	return text
 }

@@ -119,6 +119,9 @@ func appendBase64(dst, octets []byte) []byte {
 	return append(dst, '"')
 }
 
+// Text is a value of a field table as people see it: JSON with nothing that a terminal would obey.
+func Text(value any) string { return string(appendValue(nil, value)) }
+
 // appendValue appends a value of a field table.
 func appendValue(dst []byte, value any) []byte {
 	if n, ok := amqp.Int(value); ok {
