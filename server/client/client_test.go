@@ -317,3 +317,16 @@ func TestWhatTheBrokerSaysEndsThePublisher(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestABrokerWithFramesBelowTheLeastIsRefused(t *testing.T) {
+	for _, most := range []uint32{1, 8, amqp.MinFrameMax - 1} {
+		a := listen(t, func(p *peer) {
+			p.begin()
+			p.send(0, &amqp.ConnectionTune{FrameMax: most})
+			_ = p.conn.Fill() // until the client is gone
+		})
+		if c, err := Dial(t.Context(), a, Config{}); err == nil || !strings.Contains(err.Error(), "4096 is the least in AMQP") {
+			t.Errorf("frames of %d octets: %v, %v", most, c, err)
+		}
+	}
+}

@@ -88,6 +88,9 @@ func (c *Conn) logIn(a Address, config Config) error {
 	}
 	tune := m.(*amqp.ConnectionTune)
 	if tune.FrameMax != 0 {
+		if tune.FrameMax < amqp.MinFrameMax { // each octet of a body may become a frame
+			return fmt.Errorf("the broker takes frames of %d octets at most, and %d is the least in AMQP", tune.FrameMax, amqp.MinFrameMax)
+		}
 		c.frameMax = min(c.frameMax, tune.FrameMax)
 	}
 	if err := c.Send(0, &amqp.ConnectionTuneOk{ChannelMax: tune.ChannelMax, FrameMax: c.frameMax}); err != nil {
