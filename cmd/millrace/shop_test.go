@@ -58,6 +58,7 @@ func shopScene(c *scene) {
 	// The bad deploy.
 	c.pass(time.Until(sceneBegin.Truncate(time.Hour).Add(time.Hour)))
 	c.must(billing.Cancel("billing-1.4", false))
+	c.pass(time.Second) // in which the broker notes what had been handed out
 	bills = consume(c, billing, "billing", "billing-1.5")
 	for n := 105; n <= 110; n++ {
 		c.pass(9 * time.Minute)
