@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/millrace-mq/millrace/server/control"
 	"github.com/millrace-mq/millrace/tools/command"
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/terminal"
 )
 
@@ -40,7 +40,7 @@ func BackupCommand(offline Offline) *cobra.Command {
 		}
 		out := c.OutOrStdout()
 		if *asJSON {
-			return json.NewEncoder(out).Encode(m)
+			return render.NewEncoder(out).Encode(m)
 		}
 		_, err = fmt.Fprintf(out, "%s: records %d to %d in %d files, %d bytes\n", args[0], m.First, m.Last, len(m.Files), m.bytes())
 		return err

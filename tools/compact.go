@@ -1,9 +1,9 @@
 package tools
 
 import (
-	"encoding/json"
 	"fmt"
 
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/spf13/cobra"
 )
 
@@ -26,7 +26,7 @@ func compactCommand(offline Offline) *cobra.Command {
 		}
 		out := c.OutOrStdout()
 		if *asJSON {
-			return json.NewEncoder(out).Encode(map[string]any{
+			return render.NewEncoder(out).Encode(map[string]any{
 				"files_before": done.FilesBefore, "bytes_before": done.BytesBefore, "files": done.FilesAfter, "bytes": done.BytesAfter,
 				"records_read": done.Records, "records_kept": done.Survivors,
 			})

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"github.com/millrace-mq/millrace/server/client"
 	"github.com/millrace-mq/millrace/tools/archive"
 	"github.com/millrace-mq/millrace/tools/command"
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/republish"
 	"github.com/millrace-mq/millrace/tools/terminal"
 )
@@ -179,7 +179,7 @@ type sentMessages struct {
 
 func (d *delivery) tell(out io.Writer, r *republish.Result, failed error) error {
 	if d.asJSON {
-		return json.NewEncoder(out).Encode(sentMessages{
+		return render.NewEncoder(out).Encode(sentMessages{
 			d.target(), r.Messages, r.Publishes, r.BodyBytes, uint64(r.Last), r.Unrouted, r.Nowhere, r.Letters, failed == nil,
 		})
 	}

@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -333,7 +332,7 @@ func (e *explanation) notes() (notes []string) {
 }
 
 func (e *explanation) printJSON(out io.Writer) error {
-	encoder := json.NewEncoder(out)
+	encoder := render.NewEncoder(out)
 	m := e.message()
 	err := encoder.Encode(m)
 	line := func(v any) {

@@ -3,7 +3,6 @@ package tools
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/millrace-mq/millrace/tools/archive"
 	"github.com/millrace-mq/millrace/tools/command"
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/terminal"
 )
 
@@ -117,7 +117,7 @@ func told(failed error, out io.Writer, path string, t archive.Totals, asJSON boo
 		return nil
 	}
 	if asJSON {
-		return json.NewEncoder(out).Encode(summarised(path, t))
+		return render.NewEncoder(out).Encode(summarised(path, t))
 	}
 	_, err := fmt.Fprintf(out, "%s: %s\n", path, totalled(t))
 	return err

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/tools/history"
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/terminal"
 	"github.com/millrace-mq/millrace/wal"
 )
@@ -109,7 +109,7 @@ func list(c *cobra.Command, data string, asJSON, quick bool) error {
 	}
 	out := c.OutOrStdout()
 	if asJSON {
-		encoder := json.NewEncoder(out)
+		encoder := render.NewEncoder(out)
 		for _, f := range files {
 			if err := encoder.Encode(f); err != nil {
 				return err

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/tools/archive"
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/republish"
 )
 
@@ -86,7 +86,7 @@ type plannedTotal struct {
 func (p *plan) tell(out io.Writer, d *delivery) error {
 	takes, known := p.takes(d.config.Pace)
 	if d.asJSON {
-		encoder := json.NewEncoder(out)
+		encoder := render.NewEncoder(out)
 		for _, g := range p.sorted() {
 			line := plannedGroup{VHost: g.host, Exchange: g.exchange, Queues: []string{}, Messages: g.messages, BodyBytes: g.bytes}
 			if g.queues != "" {

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -124,7 +123,7 @@ func showQueue(c *cobra.Command, data, name, host string, at moment, o *output, 
 	}
 	switch format {
 	case render.JSON:
-		err = json.NewEncoder(out).Encode(state)
+		err = render.NewEncoder(out).Encode(state)
 	case render.Raw:
 	default:
 		err = state.print(out, terminal.Of(c.OutOrStdout()), q)

@@ -1,10 +1,10 @@
 package tools
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/spf13/cobra"
 )
 
@@ -26,7 +26,7 @@ func rebuildCommand(offline Offline) *cobra.Command {
 		}
 		out := c.OutOrStdout()
 		if *asJSON {
-			return json.NewEncoder(out).Encode(map[string]any{
+			return render.NewEncoder(out).Encode(map[string]any{
 				"aside": done.Aside, "records_replayed": done.Replayed, "queues": done.Queues, "messages": done.Messages,
 			})
 		}

@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/wal"
 )
 
@@ -137,7 +137,7 @@ func (v *verification) did(aside string, r repaired) error {
 // say prints a line, or its object.
 func (v *verification) say(object any, text string) error {
 	if v.asJSON {
-		return json.NewEncoder(v.command.OutOrStdout()).Encode(object)
+		return render.NewEncoder(v.command.OutOrStdout()).Encode(object)
 	}
 	_, err := fmt.Fprintln(v.command.OutOrStdout(), text)
 	return err

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace-mq/millrace/tools/command"
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/terminal"
 	"github.com/millrace-mq/millrace/wal"
 )
@@ -40,7 +40,7 @@ func RestoreCommand() *cobra.Command {
 		}
 		out := c.OutOrStdout()
 		if *asJSON {
-			err = json.NewEncoder(out).Encode(m)
+			err = render.NewEncoder(out).Encode(m)
 		} else {
 			_, err = fmt.Fprintf(out, "%s: records %d to %d as of %s, %d bytes\n", *data, m.First, m.Last,
 				m.Time.Format("2006-01-02T15:04:05.000Z"), m.bytes())

@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/terminal"
 )
 
@@ -211,7 +211,7 @@ func shownName(name string) string {
 }
 
 func (t *totals) printJSON(out io.Writer, f statFlags) error {
-	encoder := json.NewEncoder(out)
+	encoder := render.NewEncoder(out)
 	err := encoder.Encode(statTotal{
 		By: "total", Records: t.records.Messages, RecordBytes: t.records.Bytes, Messages: t.all.Messages, Bytes: t.all.Bytes,
 		First: t.first, Last: t.last, From: t.from.UTC(), To: t.to.UTC(),

@@ -1,13 +1,13 @@
 package tools
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace-mq/millrace/tools/command"
+	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/terminal"
 	"github.com/millrace-mq/millrace/wal"
 )
@@ -171,7 +171,7 @@ func tellJSON(out io.Writer, report wal.Report, checked indexReport, faults int)
 		Kind: "summary", Segments: &segments, Records: &report.Records, Faults: &faults,
 		Index: checked.State, Queues: checked.Queues, Messages: checked.Messages,
 	})
-	encoder := json.NewEncoder(out)
+	encoder := render.NewEncoder(out)
 	for _, line := range lines {
 		if err := encoder.Encode(line); err != nil {
 			return err
