@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -198,6 +199,18 @@ func (v *view) apply(r segment.Record, queues []segment.QueueID, t *history.Topo
 	}
 }
 
+// restart drops what a start drops, which the index does not say before the next checkpoint.
+func (v *view) restart(at segment.LSN, fleeting iter.Seq2[segment.QueueID, segment.LSN]) {
+	if at <= v.mark {
+		return
+	}
+	for id, lsn := range fleeting {
+		if q := v.queues[id]; q != nil {
+			q.lsns.Remove(uint64(lsn))
+		}
+	}
+}
+
 // compare reads the log, and tells in what the view differs from it.
 func (report *indexReport) compare(c *cobra.Command, data, dir string, v *view) error {
 	p, err := openPast(c.Context(), data)
@@ -215,6 +228,9 @@ func (report *indexReport) compare(c *cobra.Command, data, dir string, v *view) 
 	p.show(c, "index", first)
 	contents := history.NewContents()
 	for p.next() {
+		if p.topology.Started().LSN == p.lsn() {
+			v.restart(p.lsn(), contents.Fleeting(p.topology))
+		}
 		if err := contents.Apply(p.record(), p.queues, p.topology); err != nil {
 			continue // told by what reads the log
 		}

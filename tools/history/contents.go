@@ -135,13 +135,23 @@ func (h *Held) between(from, to segment.LSN) uint64 {
 
 // restart drops what does not survive a restart: queues that do not have been deleted by records of their own.
 func (c *Contents) restart(t *Topology) {
-	for id, h := range c.queues {
-		if q := t.Queue(id); q != nil && q.survives() {
-			continue
-		}
-		for lsn := range h.LSNs() {
-			if _, transient := c.sizes.of(lsn); transient {
-				h.lsns.Remove(uint64(lsn))
+	for id, lsn := range c.Fleeting(t) {
+		c.queues[id].lsns.Remove(uint64(lsn))
+	}
+}
+
+// Fleeting yields the messages that a start of the broker drops, by the queues that hold them: the transient ones, but
+// for queues that keep these too.
+func (c *Contents) Fleeting(t *Topology) iter.Seq2[segment.QueueID, segment.LSN] {
+	return func(yield func(segment.QueueID, segment.LSN) bool) {
+		for id, h := range c.queues {
+			if q := t.Queue(id); q != nil && q.survives() {
+				continue
+			}
+			for lsn := range h.LSNs() {
+				if h.IsTransient(lsn) && !yield(id, lsn) {
+					return
+				}
 			}
 		}
 	}
