@@ -40,12 +40,14 @@ func (l *Log) readDir() ([]*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	var files []namedFile
+	var files, retired []namedFile
 	for _, entry := range entries {
 		n, path := parseName(entry.Name()), l.file(entry.Name())
 		switch n.kind {
 		case segmentKind, oldKind:
 			files = append(files, namedFile{path, n})
+		case retiredFile:
+			retired = append(retired, namedFile{path, n})
 		case temporaryFile:
 			l.found.temporary = append(l.found.temporary, path)
 		case spareFile:
@@ -57,6 +59,8 @@ func (l *Log) readDir() ([]*candidate, error) {
 			l.logger.Warn("unknown file in the log's directory is left alone", "file", entry.Name())
 		}
 	}
+	files, l.found.retired = withoutRetired(files, retired)
+	l.found.markers = retired
 	candidates, errs := openFiles(files, l.cfg.Shard, l.cache.decoder)
 	candidates = slices.DeleteFunc(candidates, func(c *candidate) bool { return c == nil })
 	sortByBase(candidates)

@@ -1,6 +1,9 @@
 package wal
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -64,6 +67,9 @@ func TestWhatIsLeftOfALogBeginsWithACatalogue(t *testing.T) {
 	}
 	check := func(floor segment.LSN) {
 		t.Helper()
+		if err := l.SyncTo(t.Context(), l.Last()); err != nil { // a catalogue that could be lost counts for nothing
+			t.Fatal(err)
+		}
 		before := l.Segments()
 		if err := l.Retire(floor); err != nil {
 			t.Fatal(err)
@@ -99,6 +105,87 @@ func TestWhatIsLeftOfALogBeginsWithACatalogue(t *testing.T) {
 	l = openLog(t, cfg)
 	continuing(t, l)
 	check(l.Last())
+	closeLog(t, l)
+}
+
+// Files are given up one by one, and a process may end after each: what has a catalogue shall not go before what needs
+// it.
+func TestCrashInTheMidstOfRetirementLeavesACatalogue(t *testing.T) {
+	cfg := stating(5000)
+	cfg.Dir = t.TempDir()
+	l := openLog(t, cfg)
+	rotated(t, l, 12)
+	awaitSealed(t, l, 11)
+	relocate(t, l, 0, 1, every(5))
+	if err := l.SyncTo(t.Context(), l.Last()); err != nil {
+		t.Fatal(err)
+	}
+	var cuts []string
+	l.disk.Datasync = func(file *os.File) error {
+		if file.Name() == cfg.Dir {
+			cuts = append(cuts, clone(t, cfg.Dir))
+		}
+		return nil
+	}
+	l.retiring.Lock()
+	gone := l.unneeded(l.Last())
+	l.retiring.Unlock()
+	if len(gone) < 3 || !gone[1].continues || gone[0].old == nil {
+		t.Fatalf("%d files to be retired", len(gone))
+	}
+	if err := l.Retire(l.Last()); err != nil {
+		t.Fatal(err)
+	}
+	first, want := l.First(), bodies(t, l)
+	closeLog(t, l)
+	if len(cuts) < 2 {
+		t.Fatalf("%d syncs of the directory", len(cuts))
+	}
+	for n := range len(gone) { // so many of the others have gone
+		dir := clone(t, cuts[0])
+		for _, s := range gone[1 : 1+min(n, len(gone)-1)] {
+			if err := os.Remove(filepath.Join(dir, filepath.Base(s.path))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cuts = append(cuts, dir)
+	}
+	for i, dir := range cuts {
+		verify(t, dir)
+		r, err := OpenReader(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.First() != first {
+			t.Errorf("cut %d: a reader begins with record %d, want %d", i, r.First(), first)
+		}
+		r.Close()
+		cfg.Dir = dir
+		l := openLog(t, cfg)
+		if got := bodies(t, l); l.First() != first || continuing(t, l)[0] || !slices.Equal(got[:len(want)], want) || len(l.Recovery().Quarantined) > 0 {
+			t.Errorf("cut %d: %d records from %d, want %d from %d; %+v", i, len(got), l.First(), len(want), first, l.Recovery())
+		}
+		closeLog(t, l)
+		if left, _ := filepath.Glob(filepath.Join(dir, "*"+retiredSuffix)); len(left) > 0 {
+			t.Errorf("cut %d: left behind: %v", i, left)
+		}
+	}
+}
+
+func TestCatalogueThatIsNotSyncedLetsNothingGo(t *testing.T) {
+	cfg := stating(50) // in each
+	cfg.Dir, cfg.Sync = t.TempDir(), SyncOS
+	l := openLog(t, cfg)
+	rotated(t, l, 2)
+	awaitSealed(t, l, 1)
+	second := l.Segments()[1].Base
+	l.durable.Store(uint64(second) - 1)
+	if err := l.Retire(l.Last()); err != nil || l.First() != 1 {
+		t.Fatalf("before its sync: log begins with %d, %v", l.First(), err)
+	}
+	if err := errors.Join(l.SyncTo(t.Context(), l.Last()), l.Retire(l.Last())); err != nil || l.First() != second {
+		t.Fatalf("after it: log begins with %d, want %d, %v", l.First(), second, err)
+	}
 	closeLog(t, l)
 }
 

@@ -19,8 +19,9 @@ type segmentFile struct {
 	path      string
 	base      segment.LSN
 	epoch     uint64
-	size      int64 // of the file
-	continues bool  // it does not begin with a catalogue: see segment.FeatureContinues
+	size      int64       // of the file
+	continues bool        // it does not begin with a catalogue: see segment.FeatureContinues
+	stated    segment.LSN // where its catalogue ends, if this process wrote it; guarded by the log's mu
 	mapping   *segment.Mapping
 	logger    *slog.Logger
 	file      *os.File // for writing; the appender's, then the syncer's, last the keeper's; nil when sealed at Open

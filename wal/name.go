@@ -16,6 +16,7 @@ const (
 	temporarySuffix = ".tmp" // of an old-generation file that is not finished
 	sparePrefix     = "spare-"
 	droppedMark     = ".dropped-"
+	retiredSuffix   = ".retired"
 )
 
 func segmentName(base segment.LSN) string { return fmt.Sprintf("%020d%s", uint64(base), segmentSuffix) }
@@ -27,6 +28,12 @@ func oldName(first, last segment.LSN) string {
 
 func spareName(n uint64) string { return fmt.Sprintf("%s%d%s", sparePrefix, n, segmentSuffix) }
 
+// retiredName is what the first of the files is called that hold records first to last and are given up together. It
+// says so of the others too.
+func retiredName(first, last segment.LSN) string {
+	return fmt.Sprintf("%020d-%020d%s", uint64(first), uint64(last), retiredSuffix)
+}
+
 // droppedName is what a file that is not part of the log is called from then on.
 func droppedName(name string, epoch uint64) string {
 	return fmt.Sprintf("%s%s%016x", name, droppedMark, epoch)
@@ -36,7 +43,7 @@ func droppedName(name string, epoch uint64) string {
 type name struct {
 	kind  fileKind
 	base  segment.LSN // of a segment or an old-generation file
-	last  segment.LSN // of an old-generation file
+	last  segment.LSN // of an old-generation file, or of files that are given up
 	spare uint64      // number of a spare
 }
 
@@ -52,14 +59,10 @@ func parseName(file string) name {
 		return name{}
 	}
 	if stem, ok := strings.CutSuffix(file, oldSuffix); ok {
-		from, to, _ := strings.Cut(stem, "-")
-		first, err := strconv.ParseUint(from, 10, 64)
-		last, err2 := strconv.ParseUint(to, 10, 64)
-		n := name{kind: oldKind, base: segment.LSN(first), last: segment.LSN(last)}
-		if err != nil || err2 != nil || first == 0 || last < first || file != oldName(n.base, n.last) {
-			return name{}
-		}
-		return n
+		return parseRange(file, stem, oldKind, oldName)
+	}
+	if stem, ok := strings.CutSuffix(file, retiredSuffix); ok {
+		return parseRange(file, stem, retiredFile, retiredName)
 	}
 	stem, isSegment := strings.CutSuffix(file, segmentSuffix)
 	digits, isSpare := strings.CutPrefix(stem, sparePrefix)
@@ -75,6 +78,18 @@ func parseName(file string) name {
 	return name{}
 }
 
+// parseRange takes a name with two numbers apart, which must be as named makes it.
+func parseRange(file, stem string, kind fileKind, named func(first, last segment.LSN) string) name {
+	from, to, _ := strings.Cut(stem, "-")
+	first, err := strconv.ParseUint(from, 10, 64)
+	last, err2 := strconv.ParseUint(to, 10, 64)
+	n := name{kind: kind, base: segment.LSN(first), last: segment.LSN(last)}
+	if err != nil || err2 != nil || first == 0 || last < first || file != named(n.base, n.last) {
+		return name{}
+	}
+	return n
+}
+
 type fileKind int
 
 const (
@@ -84,6 +99,7 @@ const (
 	temporaryFile
 	spareFile
 	droppedFile
+	retiredFile
 )
 
 func (l *Log) file(name string) string { return filepath.Join(l.cfg.Dir, name) }

@@ -209,25 +209,39 @@ func (e *logEnd) keepOld(c *candidate) (next segment.LSN) {
 	return c.old.last + 1
 }
 
-// removeSuperseded deletes the files that an old-generation file stands for, and those that were never
-// finished.
+// removeSuperseded deletes the files that an old-generation file stands for, those that were never finished, and those
+// that were being given up.
 func (l *Log) removeSuperseded() error {
 	paths := l.found.temporary
 	for _, c := range l.found.superseded {
 		paths = append(paths, c.path)
 	}
+	for _, f := range l.found.retired {
+		paths = append(paths, f.path)
+	}
+	if err := l.removeSynced(paths); err != nil {
+		return err
+	}
+	var markers []string // what they tell of must not be there without them
+	for _, f := range l.found.markers {
+		markers = append(markers, f.path)
+	}
+	return l.removeSynced(markers)
+}
+
+// removeSynced deletes files once the directory is on disk: what allows it may be a name in it.
+func (l *Log) removeSynced(paths []string) error {
 	if len(paths) == 0 {
 		return nil
 	}
-	// The name of the file that stands for them may not be on disk yet.
 	if err := l.disk.sync(l.dir); err != nil {
 		return err
 	}
 	for _, path := range paths {
 		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("remove superseded file: %w", err)
+			return fmt.Errorf("remove file that is no longer part of the log: %w", err)
 		}
-		l.logger.Info("superseded file removed", "file", path)
+		l.logger.Info("file that is no longer part of the log removed", "file", path)
 	}
 	return nil
 }

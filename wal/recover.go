@@ -55,6 +55,8 @@ type found struct {
 	unreadable []*candidate // in the midst of the log, and lost, with Config.Repair only; or others stand for them
 	superseded []*candidate // an old-generation file stands for them
 	temporary  []string     // old-generation files that were not finished
+	retired    []namedFile  // they were being given up
+	markers    []namedFile  // that say so: see retireTogether
 
 	spares []string
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/millrace-mq/millrace/segment"
 )
@@ -15,7 +16,11 @@ import (
 func (l *Log) Retire(floor segment.LSN) error {
 	l.retiring.Lock()
 	defer l.retiring.Unlock()
-	for _, s := range l.unneeded(floor) {
+	files := l.unneeded(floor)
+	if slices.ContainsFunc(files, func(s *segmentFile) bool { return s.continues }) {
+		return l.retireTogether(files)
+	}
+	for _, s := range files {
 		if err := l.retire(s); err != nil {
 			return fmt.Errorf("retire %s: %w", s.path, err)
 		}
@@ -29,8 +34,10 @@ func (l *Log) unneeded(floor segment.LSN) []*segmentFile {
 		return nil
 	}
 	list, n := l.list(), 0
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i, s := range list {
-		if !s.continues {
+		if !s.continues && s.stated <= segment.LSN(l.durable.Load()) { // else it could be lost, and with the others all
 			n = i
 		}
 		if s.lastLSN() >= floor || !s.sealed() {
@@ -42,37 +49,75 @@ func (l *Log) unneeded(floor segment.LSN) []*segmentFile {
 
 // retire takes the name away first: until that has worked the file stays part of the log.
 func (l *Log) retire(s *segmentFile) error {
-	path, err := l.unname(s)
+	path, err := l.unname(s, s.path)
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	list := l.list()[1:]
-	l.segments.Store(&list)
-	l.mu.Unlock()
+	l.shorten(1)
 	return l.reuse(s, path)
+}
+
+// retireTogether gives up files of which one needs the catalogue of another. The first, with the catalogue, gets a name
+// that says it of all of them, and keeps it until the others have gone: wherever a crash comes between, what is left is
+// all of them or none, for Open takes none of those for part of the log that such a name tells of.
+func (l *Log) retireTogether(files []*segmentFile) error {
+	first, last := files[0], files[len(files)-1]
+	marker := l.file(retiredName(first.base, last.lastLSN()))
+	if err := os.Rename(first.path, marker); err != nil {
+		return fmt.Errorf("retire: %w", err)
+	}
+	l.shorten(len(files))
+	if err := l.disk.sync(l.dir); err != nil {
+		l.fail(err) // which of the names the disk has, nobody knows
+		return err
+	}
+	var errs []error
+	for _, s := range files[1:] {
+		if err := l.discard(s, false); err != nil {
+			errs = append(errs, fmt.Errorf("retire %s: %w", s.path, err))
+		}
+	}
+	if len(errs) > 0 {
+		first.mapping.Release()
+		return errors.Join(errs...) // the next start goes on
+	}
+	if err := l.disk.sync(l.dir); err != nil {
+		l.fail(err)
+		return err
+	}
+	path, err := l.unname(first, marker)
+	return errors.Join(err, l.reuse(first, path))
+}
+
+// shorten takes the oldest files from the list. The caller holds l.retiring.
+func (l *Log) shorten(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := l.list()[n:]
+	l.segments.Store(&list)
 }
 
 // discard gives up a file that has left the list; replaced says that another has its name already.
 func (l *Log) discard(s *segmentFile, replaced bool) error {
 	path, err := "", error(nil)
 	if !replaced {
-		path, err = l.unname(s)
+		path, err = l.unname(s, s.path)
 	}
 	return errors.Join(err, l.reuse(s, path))
 }
 
-// unname makes a segment a spare file and returns its path; an old-generation file is deleted, and has none.
-func (l *Log) unname(s *segmentFile) (path string, err error) {
+// unname makes a segment, whose name is from, a spare file and returns its path; an old-generation file is deleted, and
+// has none.
+func (l *Log) unname(s *segmentFile, from string) (path string, err error) {
 	if s.old != nil {
-		return "", os.Remove(s.path)
+		return "", os.Remove(from)
 	}
 	l.mu.Lock()
 	number := l.mu.spareNext
 	l.mu.spareNext++
 	l.mu.Unlock()
 	path = l.file(spareName(number))
-	return path, os.Rename(s.path, path)
+	return path, os.Rename(from, path)
 }
 
 // reuse gives the log's lease on a file back that is not in the list any more. What is at path, if anything,

@@ -68,6 +68,7 @@ func (l *Log) rotateLocked(b *segment.Batch) error {
 			return err
 		}
 	}
+	l.mu.active.stated = l.Last()
 	l.mu.stated, l.mu.statedBytes = l.Written(), l.Written()-before
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/millrace-mq/millrace/segment"
 )
@@ -36,13 +37,31 @@ func logFiles(dir string) ([]namedFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	var files []namedFile
+	var files, retired []namedFile
 	for _, entry := range entries {
-		if n := parseName(entry.Name()); n.kind == segmentKind || n.kind == oldKind {
-			files = append(files, namedFile{filepath.Join(dir, entry.Name()), n})
+		f := namedFile{filepath.Join(dir, entry.Name()), parseName(entry.Name())}
+		switch f.name.kind {
+		case segmentKind, oldKind:
+			files = append(files, f)
+		case retiredFile:
+			retired = append(retired, f)
 		}
 	}
+	files, _ = withoutRetired(files, retired)
 	return files, nil
+}
+
+// withoutRetired tells the files of a log from those that were being given up when a process ended, as the names of
+// retired say.
+func withoutRetired(files, retired []namedFile) (kept, gone []namedFile) {
+	for _, f := range files {
+		if slices.ContainsFunc(retired, func(r namedFile) bool { return r.name.base <= f.name.base && f.name.base <= r.name.last }) {
+			gone = append(gone, f)
+		} else {
+			kept = append(kept, f)
+		}
+	}
+	return kept, gone
 }
 
 // open opens what can be opened, reports what cannot, and leaves out what has gone since it was listed.
