@@ -155,6 +155,10 @@ func (l *crashLoad) publish(publisher, window int) error {
 			<-room
 		}
 	}()
+	defer func() { // a confirm that has come counts, whatever ended the rest
+		_ = conn.Close()
+		<-ended
+	}()
 	for {
 		select {
 		case <-l.quit:

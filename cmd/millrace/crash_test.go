@@ -30,7 +30,7 @@ func TestNoConfirmedMessageIsLostInCrashes(t *testing.T) {
 	run := &crashRun{
 		t: t, dir: t.TempDir(), ledger: newLedger(), random: rand.New(rand.NewPCG(seed, 0)), injected: map[string]int{},
 	}
-	defer func() { run.report(seed) }()
+	defer func() { run.keep(); run.report(seed) }()
 	for range *crashRounds {
 		run.round()
 		if t.Failed() {
@@ -200,10 +200,14 @@ func (r *crashRun) check(b *Broker) {
 	if r.t.Failed() {
 		r.t.Logf("stderr of the last broker:\n%s", &b.stderr)
 	}
-	if r.t.Failed() && os.Getenv("MILLRACE_TEST_KEEP") != "" {
-		kept := os.Getenv("MILLRACE_TEST_KEEP")
+}
+
+// keep copies the data folder of a test that failed to where the environment says.
+func (r *crashRun) keep() {
+	if kept := os.Getenv("MILLRACE_TEST_KEEP"); kept != "" && r.t.Failed() {
 		_ = os.Remove(filepath.Join(r.dir, "control.sock")) // which cannot be copied
 		r.t.Logf("data folder kept as %s: %v", kept, os.CopyFS(kept, os.DirFS(r.dir)))
+		r.t.Log(strings.Join(r.history[max(0, len(r.history)-24):], "\n"))
 	}
 }
 
