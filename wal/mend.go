@@ -2,8 +2,6 @@ package wal
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -118,13 +116,11 @@ func (m *mender) run() error {
 
 // header is that of a file between the one before and next.
 func (m *mender) header(from, to segment.LSN, epoch uint64, next *segmentFile) segment.OldHeader {
-	var random [4]byte
-	_, _ = rand.Read(random[:]) // never fails
 	count := epoch >> 32
 	if count <= m.epoch>>32 || next != nil && count >= next.epoch>>32 {
 		count = m.epoch>>32 + 1
 	}
-	m.epoch = count<<32 | uint64(binary.LittleEndian.Uint32(random[:]))
+	m.epoch = newEpoch(count)
 	return segment.OldHeader{
 		Shard: m.log.cfg.Shard, Required: segment.OldFeatures, Epoch: m.epoch, First: from, Last: to, Created: time.Now().UnixMilli(),
 	}

@@ -2,8 +2,6 @@ package wal
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -152,10 +150,8 @@ type relocation struct {
 // run writes the survivors of victims to the file, syncs it, and returns it as it will be when it has its name.
 func (r *relocation) run(victims []*segmentFile, path string) (*segmentFile, error) {
 	l, newest := r.log, victims[len(victims)-1]
-	var random [4]byte
-	_, _ = rand.Read(random[:]) // never fails
 	header := segment.OldHeader{
-		Shard: l.cfg.Shard, Required: segment.OldFeatures, Epoch: newest.epoch>>32<<32 | uint64(binary.LittleEndian.Uint32(random[:])),
+		Shard: l.cfg.Shard, Required: segment.OldFeatures, Epoch: newEpoch(newest.epoch >> 32),
 		First: victims[0].base, Last: newest.lastLSN(), Created: time.Now().UnixMilli(),
 	}
 	if victims[0].continues { // the catalogues of the others do not stand at its beginning

@@ -87,9 +87,7 @@ func (l *Log) statesLocked() bool {
 // continues says that it will not begin with a catalogue.
 func (l *Log) activateLocked(ready *spare, continues bool) error {
 	base := l.Last() + 1
-	var random [4]byte
-	_, _ = rand.Read(random[:]) // never fails
-	l.mu.epoch = nextEpoch(l.mu.epoch, random)
+	l.mu.epoch = newEpoch(l.mu.epoch>>32 + 1)
 	l.mu.timeMs = max(l.mu.timeMs, time.Now().UnixMilli())
 	required := segment.SegmentFeatures
 	if continues {
@@ -186,8 +184,10 @@ func (l *Log) awaitSpareLocked(size int64, reserve int) error {
 	}
 }
 
-// nextEpoch counts in the high half, so epochs increase, and is random in the low half, so that
+// newEpoch makes an epoch. Its high half counts, so that epochs increase, and its low half is random, so that
 // nobody who sends us bytes can guess it.
-func nextEpoch(previous uint64, random [4]byte) uint64 {
-	return (previous>>32+1)<<32 | uint64(binary.LittleEndian.Uint32(random[:]))
+func newEpoch(count uint64) uint64 {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return count<<32 | uint64(binary.LittleEndian.Uint32(random[:]))
 }
