@@ -233,9 +233,9 @@ func (m *mender) gap(from segment.LSN, next *segmentFile) error {
 		}
 	}
 	if len(unreadable) > 0 {
-		done.Path = unreadable[0]
+		done.Path, unreadable = unreadable[0], unreadable[1:]
 	}
-	for _, path := range unreadable[min(1, len(unreadable)):] {
+	for _, path := range unreadable {
 		if err := m.set(Mended{Path: path, From: from, To: header.Last, Lost: -1}, ""); err != nil {
 			return err
 		}
