@@ -177,11 +177,12 @@ func (c *candidate) read(shard uint32) error {
 	return nil
 }
 
-// info describes a segment of which so much is known, from its footer or by a scan.
-func (c *candidate) info(known segment.Summary) SegmentInfo {
+// info describes a segment that was scanned.
+func (c *candidate) info(scan *segment.Scan) SegmentInfo {
 	return SegmentInfo{
-		Path: c.path, Base: c.base, Last: known.Last, Epoch: c.header.Epoch, Size: c.size, End: known.End,
-		MinTime: time.UnixMilli(known.MinTime), MaxTime: time.UnixMilli(known.MaxTime), Sealed: c.footer != nil,
+		Path: c.path, Base: c.base, Last: scan.Last, Epoch: c.header.Epoch, Size: c.size, End: scan.End,
+		MinTime: time.UnixMilli(scan.MinTime), MaxTime: time.UnixMilli(scan.MaxTime),
+		Sealed: c.footer != nil, Batches: scan.Batches,
 	}
 }
 

@@ -122,8 +122,8 @@ func (v *verifier) segment(c *candidate) {
 	}
 	lost := v.records(c, scan)
 	v.report.Records += scan.Count() - lost
-	info := c.info(scan.Summary)
-	info.Batches, info.Lost = scan.Batches, lost
+	info := c.info(scan)
+	info.Lost = lost
 	v.report.Segments = append(v.report.Segments, info)
 }
 

@@ -31,16 +31,9 @@ func (v *verifier) old(c *candidate) {
 		}
 	})
 	v.report.Records += footer.Records() - lost
-	info := c.oldInfo()
-	info.Lost = lost
-	v.report.Segments = append(v.report.Segments, info)
-}
-
-func (c *candidate) oldInfo() SegmentInfo {
-	footer := &c.old.footer
-	return SegmentInfo{
+	v.report.Segments = append(v.report.Segments, SegmentInfo{
 		Path: c.path, Base: c.base, Last: c.old.last, Epoch: c.header.Epoch, Size: c.size, End: footer.End,
 		MinTime: time.UnixMilli(footer.MinTime), MaxTime: time.UnixMilli(footer.MaxTime), Sealed: true,
-		Old: true, Records: footer.Records(), Bytes: footer.RawBytes,
-	}
+		Old: true, Records: footer.Records(), Bytes: footer.RawBytes, Lost: lost,
+	})
 }
