@@ -66,13 +66,7 @@ type found struct {
 func (l *Log) recover() error {
 	start := time.Now()
 	candidates, err := l.readDir()
-	defer func() {
-		for _, c := range candidates {
-			if c.mapping != nil {
-				c.mapping.Release()
-			}
-		}
-	}()
+	defer releaseAll(candidates)
 	if err != nil {
 		return err
 	}
