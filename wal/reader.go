@@ -167,7 +167,7 @@ func (r *Reader) extendLocked() {
 	if f == nil {
 		return
 	}
-	s, known := f.file, len(r.list()) > 0 && slices.Contains(r.list()[len(r.list())-1:], f.file)
+	s := f.file
 	before := s.lastLSN()
 	// What cannot be read now is read the next time, or the file has another size by then.
 	_ = s.guarded(func() error { s.extend(); return nil })
@@ -176,8 +176,8 @@ func (r *Reader) extendLocked() {
 	}
 	f.scan.Last, f.scan.End = s.lastLSN(), s.end.Load()
 	f.scan.MinTime, f.scan.MaxTime = s.minTime.Load(), s.maxTime.Load()
-	if !known {
-		list := append(slices.Clone(r.list()), s)
+	if list := r.list(); len(list) == 0 || list[len(list)-1] != s { // it was empty
+		list = append(slices.Clone(list), s)
 		r.segments.Store(&list)
 	}
 	r.last.Store(uint64(s.lastLSN()))
