@@ -48,11 +48,8 @@ func (b *Broker) Backup(ctx context.Context, to string) (Backup, error) {
 	if b.condemned.Load() {
 		store = nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := contextUntil(ctx, b.stop)
 	defer cancel()
-	until, stop := contextUntil(b.stop)
-	defer stop()
-	defer context.AfterFunc(until, cancel)()
 	b.journal.await(journalPatience) // so that less is delivered twice
 	done, err := backup(ctx, b.cfg.Data, b.log, store, to)
 	if err == nil {

@@ -72,7 +72,7 @@ func (r *relocator) wake() { signal(r.kick) }
 
 func (r *relocator) run(stop <-chan struct{}) {
 	defer close(r.done)
-	ctx, cancel := contextUntil(stop)
+	ctx, cancel := contextUntil(context.Background(), stop)
 	defer cancel()
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
@@ -99,9 +99,9 @@ func (r *relocator) run(stop <-chan struct{}) {
 // older than the last checkpoint, so why wait for the next.
 const lookEvery = 100 * time.Millisecond
 
-// contextUntil returns a context that ends with the channel, or with cancel at the latest.
-func contextUntil(stop <-chan struct{}) (ctx context.Context, cancel context.CancelFunc) {
-	ctx, cancel = context.WithCancel(context.Background())
+// contextUntil returns a context that ends with its parent or the channel, or with cancel at the latest.
+func contextUntil(parent context.Context, stop <-chan struct{}) (ctx context.Context, cancel context.CancelFunc) {
+	ctx, cancel = context.WithCancel(parent)
 	go func() {
 		select {
 		case <-stop:
