@@ -325,7 +325,7 @@ func (q *Queue) hand(ch *Channel, c *Consumer, l *lane, e *index.Entry, noAck bo
 	l.reached = max(l.reached, e.LSN)
 	tag := ch.NextTag()
 	if c == nil {
-		ch.getter(q)
+		ch.beginGetting(q)
 	}
 	if noAck {
 		q.settle(l.entry(e), segment.SettleNoAck, ch.taker(q, c))

@@ -82,13 +82,10 @@ func (ch *Channel) taker(q *Queue, c *Consumer) *Taker {
 	return ch.getters[q]
 }
 
-// getter returns the channel as a taker by basic.get, nil if the log is told nothing of the queue.
-func (ch *Channel) getter(q *Queue) *Taker {
-	if !q.Durable {
-		return nil
-	}
-	if t := ch.getters[q]; t != nil {
-		return t
+// beginGetting makes the channel a taker by basic.get, unless it is one or the log is told nothing of the queue.
+func (ch *Channel) beginGetting(q *Queue) {
+	if !q.Durable || ch.getters[q] != nil {
+		return
 	}
 	const few = 16
 	if len(ch.getters) >= max(ch.sweep, few) { // those of deleted queues are forgotten whenever their number has doubled
@@ -101,5 +98,4 @@ func (ch *Channel) getter(q *Queue) *Taker {
 	t := &Taker{Queue: q, Channel: ch}
 	ch.getters[q] = t
 	q.agenda.start(t)
-	return t
 }
