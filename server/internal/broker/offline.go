@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/wal"
@@ -80,7 +79,7 @@ func RebuildIndex(cfg Config) (r Recovery, aside string, err error) {
 	}
 	dir := filepath.Join(cfg.Data, "index")
 	if _, err := os.Stat(dir); err == nil {
-		aside = fmt.Sprintf("%s.before-%s", dir, time.Now().UTC().Format("20060102T150405.000"))
+		aside = asideName(dir, "before")
 	}
 	cfg.indexAside = aside
 	b, err := openOffline(cfg)

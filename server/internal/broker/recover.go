@@ -87,11 +87,15 @@ func setAside(dir string, why error) error {
 	if errors.Is(why, index.ErrOutdated) {
 		what = "outdated"
 	}
-	aside := fmt.Sprintf("%s.%s-%s", dir, what, time.Now().UTC().Format("20060102T150405.000"))
-	if err := os.Rename(dir, aside); err != nil {
+	if err := os.Rename(dir, asideName(dir, what)); err != nil {
 		return fmt.Errorf("set the %s index aside: %w", what, err)
 	}
 	return nil
+}
+
+// asideName is what a folder is called from now on that is set aside.
+func asideName(dir, what string) string {
+	return fmt.Sprintf("%s.%s-%s", dir, what, time.Now().UTC().Format("20060102T150405.000"))
 }
 
 // resetIndex sets the index aside and begins an empty one.
