@@ -2,17 +2,12 @@ package tools
 
 import (
 	"bufio"
-	"errors"
-	"fmt"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/tools/command"
-	"github.com/millrace-mq/millrace/tools/history"
 	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/tools/selection"
 	"github.com/millrace-mq/millrace/tools/terminal"
@@ -55,13 +50,13 @@ func cat(c *cobra.Command, data string, asked *selection.Selection, o *output) e
 	}
 	for !s.filter.Done() && p.next() && !s.filter.Past(p.lsn(), p.when) {
 		if err := s.see(); err != nil {
-			return s.stopped(err)
+			return unlessClosed(err)
 		}
 	}
 	if err := s.out.Flush(); err != nil {
-		return s.stopped(err)
+		return unlessClosed(err)
 	}
-	s.tellFailed(c)
+	tellFailed(c, s.filter)
 	return p.end(c)
 }
 
@@ -101,32 +96,8 @@ func (s *shown) show(r segment.Record, when time.Time, queues []segment.QueueID)
 	return s.renderer.Write(render.Entry{Record: r, Time: when, Queues: queues})
 }
 
-// stopped is what a command returns when it could not write: nobody who closes a pipe wants to hear of it.
-func (s *shown) stopped(err error) error {
-	if errors.Is(err, syscall.EPIPE) {
-		return nil
-	}
-	return err
-}
-
-// tellFailed tells of records for which the expression could not be evaluated.
-func (s *shown) tellFailed(c *cobra.Command) {
-	if n, err := s.filter.Failed(); n > 0 {
-		first, _, _ := strings.Cut(err.Error(), "\n") // behind it the expression is repeated
-		fmt.Fprintf(c.ErrOrStderr(), "%s: --where could not be evaluated for %d records, which are left out; the first: %s\n",
-			c.CommandPath(), n, first)
-	}
-}
-
 // QueueName and VHostName know what things were called at the present record.
-func (p *past) QueueName(id segment.QueueID) (string, bool) { return p.names().QueueName(id) }
+func (p *past) QueueName(id segment.QueueID) (string, bool) { return p.topology.QueueName(id) }
 
 // VHostName is the name of a virtual host.
-func (p *past) VHostName(id uint32) (string, bool) { return p.names().VHostName(id) }
-
-func (p *past) names() *history.Topology {
-	if p.topology == nil {
-		p.topology = history.NewTopology()
-	}
-	return p.topology
-}
+func (p *past) VHostName(id uint32) (string, bool) { return p.topology.VHostName(id) }

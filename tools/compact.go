@@ -3,8 +3,9 @@ package tools
 import (
 	"fmt"
 
-	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/spf13/cobra"
+
+	"github.com/millrace-mq/millrace/tools/render"
 )
 
 func compactCommand(offline Offline) *cobra.Command {

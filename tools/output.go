@@ -1,13 +1,18 @@
 package tools
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace-mq/millrace/tools/command"
 	"github.com/millrace-mq/millrace/tools/render"
+	"github.com/millrace-mq/millrace/tools/selection"
 	"github.com/millrace-mq/millrace/tools/terminal"
 )
 
@@ -64,4 +69,25 @@ func (o *output) renderer(out io.Writer, names render.Names) (*render.Renderer, 
 		Format: format, Color: terminal.Of(o.command.OutOrStdout()).HasColours(), Names: names, Decode: decode, MaxShown: max(o.most, 0),
 		Separator: separator,
 	}), nil
+}
+
+// tell writes a line about what a command came upon.
+func tell(c *cobra.Command, format string, args ...any) {
+	fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", c.CommandPath(), fmt.Sprintf(format, args...))
+}
+
+// tellFailed tells of records for which the filter's expression could not be evaluated.
+func tellFailed(c *cobra.Command, filter *selection.Filter) {
+	if n, err := filter.Failed(); n > 0 {
+		first, _, _ := strings.Cut(err.Error(), "\n") // behind it the expression is repeated
+		tell(c, "--where could not be evaluated for %d records, which are left out; the first: %s", n, first)
+	}
+}
+
+// unlessClosed is what a command returns when it could not write: nobody who closes a pipe wants to hear of it.
+func unlessClosed(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
 }

@@ -50,7 +50,7 @@ func openPast(ctx context.Context, data string) (*past, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &past{reader: reader, ctx: ctx}, nil
+	return &past{reader: reader, topology: history.NewTopology(), ctx: ctx}, nil
 }
 
 func (p *past) close() {
@@ -180,20 +180,15 @@ func (p *past) finish(c *cobra.Command) error {
 			return err
 		}
 	}
-	tell := func(format string, args ...any) {
-		fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", c.CommandPath(), fmt.Sprintf(format, args...))
-	}
-	if p.topology != nil {
-		if unknown := p.topology.Unknown(); len(unknown) > 0 {
-			tell("a newer millrace has written what this one does not know: %s", strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
-		}
+	if unknown := p.topology.Unknown(); len(unknown) > 0 {
+		tell(c, "a newer millrace has written what this one does not know: %s", strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
 	}
 	faults := p.reader.Faults()
 	for _, fault := range faults {
-		tell("%s", fault)
+		tell(c, "%s", fault)
 	}
 	for _, fault := range p.faults {
-		tell("%s", fault)
+		tell(c, "%s", fault)
 	}
 	if len(faults)+len(p.faults) > 0 {
 		return command.ErrFaults

@@ -135,7 +135,7 @@ func showQueue(c *cobra.Command, data, name, host string, at moment, o *output, 
 		err = out.Flush()
 	}
 	if err != nil {
-		return (&shown{}).stopped(err)
+		return unlessClosed(err)
 	}
 	return p.end(c)
 }
@@ -350,7 +350,7 @@ func (p *past) showHeld(c *cobra.Command, renderer *render.Renderer, out io.Writ
 		fmt.Fprintf(out, "… %s more; --limit 0 shows all\n", counted(left, "message"))
 	}
 	if gone > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "%s: %d messages could not be shown: the broker has given them up meanwhile, or they are damaged\n", c.CommandPath(), gone)
+		tell(c, "%d messages could not be shown: the broker has given them up meanwhile, or they are damaged", gone)
 	}
 	return nil
 }

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/spf13/cobra"
+
+	"github.com/millrace-mq/millrace/tools/render"
 )
 
 func rebuildCommand(offline Offline) *cobra.Command {

@@ -158,7 +158,7 @@ func (s *archiveSource) finish() error {
 		_ = s.file.Close() // it was only read
 	}
 	if s.filter != nil {
-		(&shown{filter: s.filter}).tellFailed(s.command)
+		tellFailed(s.command, s.filter)
 	}
 	for _, fault := range s.faults {
 		tell(s.command, "%s: %s", s.path, fault)
@@ -199,8 +199,3 @@ func (a *archiveNames) QueueName(id segment.QueueID) (string, bool) { return a.n
 
 // VHostName is the name of a virtual host.
 func (a *archiveNames) VHostName(id uint32) (string, bool) { return a.name(uint64(id)) }
-
-// tell writes a line about what a command came upon.
-func tell(c *cobra.Command, format string, args ...any) {
-	fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", c.CommandPath(), fmt.Sprintf(format, args...))
-}

@@ -88,13 +88,7 @@ func (s *logSource) each(ctx context.Context, fn func(*archive.Message) error) (
 		s.p.show(s.command, s.shown, from)
 	}
 	s.p.begin(from)
-	for !s.filter.Done() && s.p.next() {
-		if s.p.lsn() < from {
-			continue
-		}
-		if s.filter.Past(s.p.lsn(), s.p.when) {
-			break
-		}
+	for !s.filter.Done() && s.p.next() && !s.filter.Past(s.p.lsn(), s.p.when) {
 		if s.p.record().Kind() != segment.KindPublish || !s.filter.Match(s.p.record(), s.p.when, s.p.queues) {
 			continue
 		}
@@ -193,7 +187,7 @@ func (s *logSource) finish() error {
 	if s.p.cursor == nil {
 		return nil
 	}
-	(&shown{filter: s.filter}).tellFailed(s.command)
+	tellFailed(s.command, s.filter)
 	if missed := s.p.cursor.Missed(); missed > 0 {
 		tell(s.command, "%d records were given up by the broker while they were read, and are left out", missed)
 	}

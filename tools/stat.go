@@ -101,7 +101,7 @@ func stat(c *cobra.Command, data string, asked *selection.Selection, f statFlags
 	if err := t.print(c, f); err != nil {
 		return err
 	}
-	(&shown{filter: filter}).tellFailed(c)
+	tellFailed(c, filter)
 	return p.end(c)
 }
 

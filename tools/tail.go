@@ -62,12 +62,12 @@ func tail(c *cobra.Command, data string, asked *selection.Selection, o *output, 
 		err = s.out.Flush()
 	}
 	if err != nil {
-		return s.stopped(err)
+		return unlessClosed(err)
 	}
 	if follow && !past && c.Context().Err() == nil {
 		return s.follow(c)
 	}
-	s.tellFailed(c)
+	tellFailed(c, s.filter)
 	return p.end(c)
 }
 
@@ -132,11 +132,11 @@ func (s *shown) follow(c *cobra.Command) error {
 				return s.followed(c)
 			}
 			if err := s.see(); err != nil {
-				return s.stopped(err)
+				return unlessClosed(err)
 			}
 		}
 		if err := s.out.Flush(); err != nil {
-			return s.stopped(err)
+			return unlessClosed(err)
 		}
 		if p.cursor.Err() != nil {
 			return p.end(c)
@@ -158,8 +158,8 @@ func (s *shown) follow(c *cobra.Command) error {
 // followed ends what was followed. That somebody has had enough is no interruption.
 func (s *shown) followed(c *cobra.Command) error {
 	if err := s.out.Flush(); err != nil {
-		return s.stopped(err)
+		return unlessClosed(err)
 	}
-	s.tellFailed(c)
+	tellFailed(c, s.filter)
 	return s.past.finish(c)
 }

@@ -81,7 +81,7 @@ func (v *verification) run() error {
 		return err
 	}
 	if err != nil { // it is no fault that it cannot be looked at
-		fmt.Fprintf(v.command.ErrOrStderr(), "%s: the index was not looked at: %s\n", v.command.CommandPath(), command.Line(err))
+		tell(v.command, "the index was not looked at: %s", command.Line(err))
 		checked.State = ""
 	}
 	return v.tell(report, checked)
