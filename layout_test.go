@@ -47,7 +47,7 @@ var importTable = map[string]struct {
 	"tools":                       {ours: []string{"server/control", "server/client", "tools/archive", "tools/republish", "wal", "index", "segment", "router", "server/amqp", "tools/history", "tools/selection", "tools/render", "tools/command", "tools/terminal"}},
 	"tools/history":               {ours: []string{"segment", "router", "server/amqp", "server/pattern"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/selection":             {ours: []string{"segment", "router", "server/amqp", "tools/history"}, forbidden: []string{"os", "net", "sync", "context"}},
-	"tools/render":                {ours: []string{"segment", "server/amqp", "tools/history"}, forbidden: []string{"os", "net", "sync", "context"}},
+	"tools/render":                {ours: []string{"segment", "server/amqp", "tools/history", "tools/terminal"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/archive":               {ours: []string{"segment"}, forbidden: []string{"os", "net", "sync", "context"}},
 	"tools/republish":             {ours: []string{"server/client", "server/amqp", "segment", "tools/archive"}},
 	"tools/command":               {ours: []string{"tools/terminal"}},

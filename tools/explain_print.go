@@ -130,7 +130,7 @@ func (e *explanation) queueName(id segment.QueueID) string {
 func (e *explanation) head(b *strings.Builder, out terminal.Terminal) {
 	m := e.message()
 	fmt.Fprintf(b, "%s, %s: to exchange %q with key %q in vhost %s, %d bytes", out.Paint(terminal.Bold, fmt.Sprintf("Message %d", m.LSN)),
-		m.Time.Format(whenFormat), m.Exchange, m.RoutingKey, shownName(m.VHost), m.Size)
+		m.Time.Format(render.TimeFormat), m.Exchange, m.RoutingKey, shownName(m.VHost), m.Size)
 	if m.MessageID != "" {
 		fmt.Fprintf(b, ", message-id %q", m.MessageID)
 	}
@@ -229,11 +229,11 @@ func (e *explanation) became(b *strings.Builder, out terminal.Terminal) {
 		fmt.Fprintf(b, "  %s\n", out.Paint(terminal.Cyan, shownName(e.queueName(id))))
 		for _, event := range e.story.Events() {
 			if event.Queue == id {
-				fmt.Fprintf(b, "    %s  %s  %s\n", event.Time.UTC().Format(whenFormat), out.Paint(terminal.Dim, fmt.Sprintf("record %d", event.LSN)), e.eventText(event, out))
+				fmt.Fprintf(b, "    %s  %s  %s\n", event.Time.UTC().Format(render.TimeFormat), out.Paint(terminal.Dim, fmt.Sprintf("record %d", event.LSN)), e.eventText(event, out))
 			}
 		}
 		if slices.Contains(e.story.Holding(), id) {
-			fmt.Fprintf(b, "    %s\n", out.Paint(terminal.Yellow, fmt.Sprintf("still there at the end of the log, record %d, %s", e.last, e.end.UTC().Format(whenFormat))))
+			fmt.Fprintf(b, "    %s\n", out.Paint(terminal.Yellow, fmt.Sprintf("still there at the end of the log, record %d, %s", e.last, e.end.UTC().Format(render.TimeFormat))))
 		}
 	}
 }

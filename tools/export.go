@@ -150,7 +150,7 @@ func totalled(t archive.Totals) string {
 		text += fmt.Sprintf(", records %d to %d", t.First, t.Last)
 	}
 	if !t.From.IsZero() {
-		text += fmt.Sprintf(", %s to %s", t.From.UTC().Format(whenFormat), t.To.UTC().Format(whenFormat))
+		text += fmt.Sprintf(", %s to %s", t.From.UTC().Format(render.TimeFormat), t.To.UTC().Format(render.TimeFormat))
 	}
 	return text
 }

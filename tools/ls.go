@@ -176,7 +176,7 @@ func table(files []file, used bool, t terminal.Terminal) string {
 	}
 	for _, f := range files {
 		line(f.Generation, f.First, f.Last, f.Records, f.Bytes, f.Raw, fmt.Sprintf("%.1f", f.Ratio), f.use,
-			f.From.UTC().Format(whenFormat), f.To.UTC().Format(whenFormat), f.use.pins())
+			f.From.UTC().Format(render.TimeFormat), f.To.UTC().Format(render.TimeFormat), f.use.pins())
 		total.Records += f.Records
 		total.Bytes += f.Bytes
 		total.Raw += f.Raw

@@ -243,7 +243,7 @@ func findQueue(t *history.Topology, name, host string, at history.Moment) (*hist
 			gone = q
 		}
 	}
-	as := fmt.Sprintf("as of record %d, %s", at.LSN, at.Time.UTC().Format(whenFormat))
+	as := fmt.Sprintf("as of record %d, %s", at.LSN, at.Time.UTC().Format(render.TimeFormat))
 	switch {
 	case len(found) == 1:
 		return found[0], nil
@@ -254,7 +254,7 @@ func findQueue(t *history.Topology, name, host string, at history.Moment) (*hist
 		}
 		return nil, command.Usagef("there are queues %q in the virtual hosts %s; say which with --vhost", name, strings.Join(hosts, ", "))
 	case gone != nil:
-		return nil, fmt.Errorf("no queue %q exists %s: it was deleted by record %d, %s; --at shows what it held before", name, as, gone.Deleted.LSN, gone.Deleted.Time.UTC().Format(whenFormat))
+		return nil, fmt.Errorf("no queue %q exists %s: it was deleted by record %d, %s; --at shows what it held before", name, as, gone.Deleted.LSN, gone.Deleted.Time.UTC().Format(render.TimeFormat))
 	}
 	return nil, fmt.Errorf("no queue %q exists %s", name, as)
 }
@@ -277,7 +277,7 @@ func stateOf(q *history.Queue, held *history.Held, last history.Moment) queueSta
 // print prints the state for people.
 func (s *queueState) print(out io.Writer, t terminal.Terminal, q *history.Queue) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Queue %s in vhost %s, after record %d, %s\n", t.Paint(terminal.Cyan, shownName(s.Name)), shownName(s.VHost), s.LSN, s.Time.Format(whenFormat))
+	fmt.Fprintf(&b, "Queue %s in vhost %s, after record %d, %s\n", t.Paint(terminal.Cyan, shownName(s.Name)), shownName(s.VHost), s.LSN, s.Time.Format(render.TimeFormat))
 	fmt.Fprintf(&b, "  %s", t.Paint(terminal.Bold, counted(s.Messages, "message")))
 	if s.Messages > 0 {
 		fmt.Fprintf(&b, ", %d bytes in the log, the oldest is record %d, the newest %d", s.Bytes, s.Oldest, s.Newest)

@@ -43,7 +43,7 @@ func RestoreCommand() *cobra.Command {
 			err = render.NewEncoder(out).Encode(m)
 		} else {
 			_, err = fmt.Fprintf(out, "%s: records %d to %d as of %s, %d bytes\n", *data, m.First, m.Last,
-				m.Time.Format("2006-01-02T15:04:05.000Z"), m.bytes())
+				m.Time.Format(render.TimeFormat), m.bytes())
 		}
 		if err != nil {
 			return err

@@ -15,9 +15,6 @@ import (
 	"github.com/millrace-mq/millrace/tools/terminal"
 )
 
-// whenFormat is how times are printed for people, in UTC.
-const whenFormat = "2006-01-02T15:04:05.000Z07:00"
-
 // statTotal, statLine and statPeriod are the lines of 'millrace log stat --json'.
 type statTotal struct {
 	By          string      `json:"by"` // total
@@ -62,7 +59,7 @@ func (t *totals) print(c *cobra.Command, f statFlags) error {
 	if t.records.Messages == 0 {
 		b.WriteString("no records\n")
 	} else {
-		fmt.Fprintf(&b, "records %d to %d, %s to %s\n", t.first, t.last, t.from.UTC().Format(whenFormat), t.to.UTC().Format(whenFormat))
+		fmt.Fprintf(&b, "records %d to %d, %s to %s\n", t.first, t.last, t.from.UTC().Format(render.TimeFormat), t.to.UTC().Format(render.TimeFormat))
 		fmt.Fprintf(&b, "%s, %d bytes; %s, %d bytes\n", counted(t.records.Messages, "record"), t.records.Bytes, counted(t.all.Messages, "message"), t.all.Bytes)
 	}
 	for _, by := range f.by {
@@ -127,7 +124,7 @@ func (t *totals) printChart(b *strings.Builder, out terminal.Terminal) {
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "messages\tper second\t  in %s from\n", shortDuration(periods[0].width))
 	for _, p := range periods {
-		fmt.Fprintf(w, "%d\t%s\t  %s\n", p.Messages, perSecond(p), p.from.Format(whenFormat))
+		fmt.Fprintf(w, "%d\t%s\t  %s\n", p.Messages, perSecond(p), p.from.Format(render.TimeFormat))
 	}
 	w.Flush()
 	lines := strings.SplitAfter(strings.TrimSuffix(table.String(), "\n"), "\n")

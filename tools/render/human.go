@@ -15,14 +15,7 @@ import (
 
 	"github.com/millrace-mq/millrace/segment"
 	"github.com/millrace-mq/millrace/server/amqp"
-)
-
-// The colours, as a terminal takes them.
-const (
-	bold  = "\x1b[1m"
-	faint = "\x1b[2m"
-	cyan  = "\x1b[36m"
-	plain = "\x1b[0m"
+	"github.com/millrace-mq/millrace/tools/terminal"
 )
 
 func (r *Renderer) print(text string) { r.buffer = append(r.buffer, text...) }
@@ -31,21 +24,15 @@ func (r *Renderer) printf(format string, args ...any) {
 	r.buffer = fmt.Appendf(r.buffer, format, args...)
 }
 
-func (r *Renderer) colored(color, text string) {
-	if !r.cfg.Color || text == "" {
-		r.print(text)
-		return
-	}
-	r.print(color + text + plain)
-}
+func (r *Renderer) paint(colour terminal.Colour, text string) { r.print(r.out.Paint(colour, text)) }
 
 // head prints what all records have, without the end of the line.
 func (r *Renderer) head(e *Entry) {
-	r.colored(bold, strconv.FormatUint(uint64(e.Record.LSN()), 10))
+	r.paint(terminal.Bold, strconv.FormatUint(uint64(e.Record.LSN()), 10))
 	r.print("  ")
-	r.colored(faint, e.Time.In(r.cfg.Zone).Format(timeFormat))
+	r.paint(terminal.Dim, e.Time.In(r.cfg.Zone).Format(TimeFormat))
 	r.print("  ")
-	r.colored(cyan, e.Record.Kind().String())
+	r.paint(terminal.Cyan, e.Record.Kind().String())
 }
 
 func (r *Renderer) human(e *Entry) {
@@ -118,7 +105,7 @@ func (r *Renderer) humanPublish(e *Entry) error {
 // route prints from where a message came and where it went.
 func (r *Renderer) route(e *Entry, p *segment.Publish) {
 	exchange, key := amqp.Keys(p.Keys).Split()
-	r.printf("  vhost %s, exchange %s, key %s -> ", safe(r.vhostName(e.Record.VHost())), quoted(string(exchange)), quoted(string(key)))
+	r.printf("  vhost %s, exchange %s, key %s -> ", safe(r.vhostName(e.Record.VHost())), strconv.Quote(string(exchange)), strconv.Quote(string(key)))
 	if len(e.Queues) == 0 {
 		r.print("nowhere")
 	}
@@ -139,7 +126,7 @@ func (r *Renderer) route(e *Entry, p *segment.Publish) {
 
 func (r *Renderer) field(indent, name string, value any) {
 	r.print(indent)
-	r.colored(faint, safe(name)+":")
+	r.paint(terminal.Dim, safe(name)+":")
 	r.print(" ")
 	r.buffer = appendValue(r.buffer, value)
 	r.print("\n")
@@ -226,7 +213,7 @@ func (r *Renderer) humanSet(e *Entry) error {
 // change prints a change of the topology: what it does, then its fields.
 func (r *Renderer) change(change amqp.Table) {
 	op, _ := change["op"].(string)
-	r.colored(bold, safe(op))
+	r.paint(terminal.Bold, safe(op))
 	for _, key := range slices.Sorted(maps.Keys(change)) {
 		switch value := change[key].(type) {
 		case uint32, int64, uint64, int32:
@@ -298,5 +285,3 @@ func safe(text string) string {
 	}
 	return string(out)
 }
-
-func quoted(text string) string { return strconv.Quote(text) }

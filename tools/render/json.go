@@ -16,8 +16,8 @@ import (
 	"github.com/millrace-mq/millrace/tools/history"
 )
 
-// timeFormat is RFC 3339 with milliseconds.
-const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+// TimeFormat is how times are shown: RFC 3339 with milliseconds, which is what the log has of them.
+const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 
 // object appends a JSON object's fields in the order in which they are given.
 type object struct {
@@ -54,7 +54,7 @@ func (o *object) flag(name string) {
 
 func (o *object) time(name string, t time.Time) {
 	o.key(name)
-	o.buffer = append(t.UTC().AppendFormat(append(o.buffer, '"'), timeFormat), '"')
+	o.buffer = append(t.UTC().AppendFormat(append(o.buffer, '"'), TimeFormat), '"')
 }
 
 // nested appends an object as a field's value.

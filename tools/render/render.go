@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/segment"
+	"github.com/millrace-mq/millrace/tools/terminal"
 )
 
 // Format says how records are shown.
@@ -70,7 +71,7 @@ type Entry struct {
 // Renderer writes records to a stream.
 type Renderer struct {
 	cfg    Config
-	out    io.Writer
+	out    terminal.Terminal // with colours as the configuration says
 	buffer []byte // scratch of one record
 	bodies bodies
 }
@@ -83,7 +84,7 @@ func New(out io.Writer, cfg Config) *Renderer {
 	if cfg.Zone == nil {
 		cfg.Zone = time.UTC
 	}
-	return &Renderer{cfg: cfg, out: out, bodies: bodies{limit: cfg.MaxDecoded}}
+	return &Renderer{cfg: cfg, out: terminal.Of(out).Coloured(cfg.Color), bodies: bodies{limit: cfg.MaxDecoded}}
 }
 
 // Write shows a record. What of the record is malformed is shown as that: the error is the stream's.
