@@ -12,7 +12,6 @@ import (
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/millrace-mq/millrace/index"
 	"github.com/millrace-mq/millrace/segment"
@@ -53,29 +52,6 @@ func (f indexFault) String() string {
 		return fmt.Sprintf("%s: queue %d: %s", f.Path, f.Queue, f.Reason)
 	}
 	return fmt.Sprintf("%s: queue %s (%d): %s", f.Path, f.Name, f.Queue, f.Reason)
-}
-
-// errInUse says that a broker runs on a folder.
-var errInUse = errors.New("a broker runs on the folder")
-
-// shareFolder keeps brokers from starting on a folder, and is errInUse if one runs there.
-func shareFolder(data string) (release func(), err error) {
-	lock, err := os.Open(filepath.Join(data, "LOCK"))
-	if errors.Is(err, fs.ErrNotExist) { // no broker has been here
-		return func() {}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	err = unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if err != nil {
-		lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = errInUse
-		}
-		return nil, err
-	}
-	return func() { lock.Close() }, nil
 }
 
 // checkIndex holds a folder's index against its log: do both give the same queues the same messages? It changes

@@ -6,9 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/millrace-mq/millrace/tools/render"
 	"github.com/millrace-mq/millrace/wal"
@@ -33,20 +32,14 @@ func (v *verification) repair() error {
 	if err != nil {
 		return err
 	}
-	released := false
-	let := func() {
-		if !released {
-			released = true
-			release()
-		}
-	}
-	defer let()
+	release = sync.OnceFunc(release)
+	defer release()
 	before, err := v.log()
 	if err != nil {
 		return err
 	}
 	for _, fault := range before.Faults {
-		if err := v.say(verified{Kind: "fault", File: fault.Path, Offset: &fault.Offset, Record: uint64(fault.LSN), Reason: fault.Reason}, fault.Error()); err != nil {
+		if err := v.say(faultOfLog(&fault), fault.Error()); err != nil {
 			return err
 		}
 	}
@@ -57,7 +50,7 @@ func (v *verification) repair() error {
 	}); err != nil {
 		return err
 	}
-	let() // what makes the index anew takes the lock itself, and what looks at it shares it
+	release() // what makes the index anew takes the lock itself, and what looks at it shares it
 	checked, err := checkIndex(v.command, v.data)
 	if err != nil {
 		return err
@@ -73,7 +66,7 @@ func (v *verification) repair() error {
 // rebuild makes the index anew, and puts the old one to what was replaced.
 func (v *verification) rebuild(aside string, checked indexReport) error {
 	for _, f := range checked.Faults {
-		if err := v.say(verified{Kind: "fault", File: f.Path, Queue: f.Name, ID: uint64(f.Queue), Reason: f.Reason}, f.String()); err != nil {
+		if err := v.say(faultOfIndex(&f), f.String()); err != nil {
 			return err
 		}
 	}
@@ -141,24 +134,4 @@ func (v *verification) say(object any, text string) error {
 	}
 	_, err := fmt.Fprintln(v.command.OutOrStdout(), text)
 	return err
-}
-
-// ownFolder takes the lock of a data folder, as a broker does.
-func ownFolder(data string) (release func(), err error) {
-	if _, err := os.Stat(logOf(data)); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(data, "LOCK")
-	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = fmt.Errorf("data folder %s is in use by another millrace (it holds %s); stop that one first", data, path)
-		}
-		return nil, err
-	}
-	return func() { lock.Close() }, nil
 }

@@ -70,6 +70,14 @@ type verified struct {
 	Messages uint64     `json:"messages,omitempty"`
 }
 
+func faultOfLog(f *wal.Fault) verified {
+	return verified{Kind: "fault", File: f.Path, Offset: &f.Offset, Record: uint64(f.LSN), Reason: f.Reason}
+}
+
+func faultOfIndex(f *indexFault) verified {
+	return verified{Kind: "fault", File: f.Path, Queue: f.Name, ID: uint64(f.Queue), Reason: f.Reason}
+}
+
 // run reads log and index and tells what is wrong with them.
 func (v *verification) run() error {
 	report, err := v.log()
@@ -152,10 +160,10 @@ func tellLines(out io.Writer, report wal.Report, checked indexReport, faults int
 func tellJSON(out io.Writer, report wal.Report, checked indexReport, faults int) error {
 	var lines []verified
 	for _, f := range report.Faults {
-		lines = append(lines, verified{Kind: "fault", File: f.Path, Offset: &f.Offset, Record: uint64(f.LSN), Reason: f.Reason})
+		lines = append(lines, faultOfLog(&f))
 	}
 	for _, f := range checked.Faults {
-		lines = append(lines, verified{Kind: "fault", File: f.Path, Queue: f.Name, ID: uint64(f.Queue), Reason: f.Reason})
+		lines = append(lines, faultOfIndex(&f))
 	}
 	for _, info := range report.Segments {
 		if info.Old {

@@ -72,7 +72,7 @@ type Entry struct {
 type Renderer struct {
 	cfg    Config
 	out    terminal.Terminal // with colours as the configuration says
-	buffer []byte // scratch of one record
+	buffer []byte            // scratch of one record
 	bodies bodies
 }
 
