@@ -29,6 +29,9 @@ type candidate struct {
 	scan     *segment.Scan // without footer
 	old      *oldCandidate // an old-generation file; it has neither footer nor scan
 
+	statesOnly bool // the scan found nothing but a catalogue
+	rewrite    bool // the header is to say something else than it does
+
 	checked    bool            // the footer's tables were read; see checkTables
 	tableFault error           // of a segment's, found then
 	torn       *segment.Footer // of which only the head counts; see forgetTorn
@@ -40,14 +43,14 @@ func (l *Log) readDir() ([]*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	var files, retired []namedFile
+	var files, markers []namedFile
 	for _, entry := range entries {
 		n, path := parseName(entry.Name()), l.file(entry.Name())
 		switch n.kind {
 		case segmentKind, oldKind:
 			files = append(files, namedFile{path, n})
 		case retiredFile:
-			retired = append(retired, namedFile{path, n})
+			markers = append(markers, namedFile{path, n})
 		case temporaryFile:
 			l.found.temporary = append(l.found.temporary, path)
 		case spareFile:
@@ -59,8 +62,9 @@ func (l *Log) readDir() ([]*candidate, error) {
 			l.logger.Warn("unknown file in the log's directory is left alone", "file", entry.Name())
 		}
 	}
-	files, l.found.retired = withoutRetired(files, retired)
-	l.found.markers = retired
+	if files, l.found.retired, err = withoutRetired(files, markers); err != nil {
+		return nil, err
+	}
 	candidates, errs := openFiles(files, l.cfg.Shard, l.cache.decoder)
 	candidates = slices.DeleteFunc(candidates, func(c *candidate) bool { return c == nil })
 	sortByBase(candidates)

@@ -2,10 +2,12 @@ package wal
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/millrace-mq/millrace/segment"
@@ -111,64 +113,151 @@ func TestWhatIsLeftOfALogBeginsWithACatalogue(t *testing.T) {
 // Files are given up one by one, and a process may end after each: what has a catalogue shall not go before what needs
 // it.
 func TestCrashInTheMidstOfRetirementLeavesACatalogue(t *testing.T) {
-	cfg := stating(5000)
-	cfg.Dir = t.TempDir()
-	l := openLog(t, cfg)
-	rotated(t, l, 12)
-	awaitSealed(t, l, 11)
-	relocate(t, l, 0, 1, every(5))
-	if err := l.SyncTo(t.Context(), l.Last()); err != nil {
-		t.Fatal(err)
-	}
-	var cuts []string
-	l.disk.Datasync = func(file *os.File) error {
-		if file.Name() == cfg.Dir {
-			cuts = append(cuts, clone(t, cfg.Dir))
-		}
-		return nil
-	}
-	l.retiring.Lock()
-	gone := l.unneeded(l.Last())
-	l.retiring.Unlock()
-	if len(gone) < 3 || !gone[1].continues || gone[0].old == nil {
-		t.Fatalf("%d files to be retired", len(gone))
-	}
-	if err := l.Retire(l.Last()); err != nil {
-		t.Fatal(err)
-	}
-	first, want := l.First(), bodies(t, l)
-	closeLog(t, l)
-	if len(cuts) < 2 {
-		t.Fatalf("%d syncs of the directory", len(cuts))
-	}
-	for n := range len(gone) { // so many of the others have gone
-		dir := clone(t, cuts[0])
-		for _, s := range gone[1 : 1+min(n, len(gone)-1)] {
-			if err := os.Remove(filepath.Join(dir, filepath.Base(s.path))); err != nil {
+	for _, first := range []string{"segment", "old generation"} {
+		t.Run(first, func(t *testing.T) {
+			dir := t.TempDir()
+			cuts := retirementCuts{t: t, dir: dir}
+			cfg := stating(5000)
+			cfg.Dir, cfg.Disk = dir, unsyncedDisk()
+			cfg.Disk.Datasync = cuts.sync
+			l := openLog(t, cfg)
+			rotated(t, l, 12)
+			awaitSealed(t, l, 11)
+			if first == "old generation" {
+				relocate(t, l, 0, 1, every(5))
+			}
+			if err := l.SyncTo(t.Context(), l.Last()); err != nil {
 				t.Fatal(err)
 			}
-		}
-		cuts = append(cuts, dir)
+			l.retiring.Lock()
+			gone := l.unneeded(l.Last())
+			l.retiring.Unlock()
+			if len(gone) < 3 || !gone[1].continues || gone[0].old == nil != (first == "segment") {
+				t.Fatalf("%d files to be retired", len(gone))
+			}
+			if err := l.Retire(l.Last()); err != nil {
+				t.Fatal(err)
+			}
+			begins, want := l.First(), bodies(t, l)
+			closeLog(t, l)
+			for i, dir := range cuts.all(gone[1:]) {
+				wantRetired(t, fmt.Sprint("cut ", i), dir, cfg, begins, want)
+			}
+		})
 	}
-	for i, dir := range cuts {
-		verify(t, dir)
-		r, err := OpenReader(dir)
-		if err != nil {
-			t.Fatal(err)
+}
+
+// retirementCuts clones a log's directory at its syncs while files are given up together.
+type retirementCuts struct {
+	t    *testing.T
+	dir  string
+	mu   sync.Mutex // guards dirs
+	dirs []string
+}
+
+func (c *retirementCuts) sync(file *os.File) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if markers, _ := filepath.Glob(filepath.Join(c.dir, "*"+retiredSuffix)); file.Name() == c.dir && len(markers) > 0 {
+		c.dirs = append(c.dirs, clone(c.t, c.dir))
+	}
+	return nil
+}
+
+// all are the clones, and what the first would be with more and more of the others gone.
+func (c *retirementCuts) all(others []*segmentFile) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.dirs) < 2 {
+		c.t.Fatalf("%d syncs of the directory while files were given up", len(c.dirs))
+	}
+	dirs := slices.Clone(c.dirs)
+	for n := range others {
+		dir := clone(c.t, c.dirs[0])
+		for _, s := range others[:n+1] {
+			if err := os.Remove(filepath.Join(dir, filepath.Base(s.path))); err != nil {
+				c.t.Fatal(err)
+			}
 		}
-		if r.First() != first {
-			t.Errorf("cut %d: a reader begins with record %d, want %d", i, r.First(), first)
-		}
-		r.Close()
-		cfg.Dir = dir
-		l := openLog(t, cfg)
-		if got := bodies(t, l); l.First() != first || continuing(t, l)[0] || !slices.Equal(got[:len(want)], want) || len(l.Recovery().Quarantined) > 0 {
-			t.Errorf("cut %d: %d records from %d, want %d from %d; %+v", i, len(got), l.First(), len(want), first, l.Recovery())
+		dirs = append(dirs, dir)
+	}
+	return dirs
+}
+
+// wantRetired checks that a log begins with a record, for Verify, a Reader and Open, and that a start leaves nothing of
+// what was before it.
+func wantRetired(t *testing.T, what, dir string, cfg Config, first segment.LSN, want []string) {
+	t.Helper()
+	if report := verify(t, dir); report.First != first || len(report.Superseded) == 0 {
+		t.Errorf("%s: verify begins with record %d, want %d; superseded: %v", what, report.First, first, report.Superseded)
+	}
+	r, err := OpenReader(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if r.First() != first {
+		t.Errorf("%s: a reader begins with record %d, want %d", what, r.First(), first)
+	}
+	cfg.Dir, cfg.Disk = dir, unsyncedDisk()
+	l := openLog(t, cfg)
+	got := bodies(t, l)
+	if l.First() != first || continuing(t, l)[0] || !slices.Equal(got[:len(want)], want) || len(l.Recovery().Quarantined) > 0 {
+		t.Errorf("%s: %d records from %d, want %d from %d; %+v", what, len(got), l.First(), len(want), first, l.Recovery())
+	}
+	closeLog(t, l)
+	if report := verify(t, dir); len(report.Superseded) > 0 {
+		t.Errorf("%s: left behind: %v", what, report.Superseded)
+	}
+}
+
+// What a name says of older files holds only where there are newer ones: else it would take away the whole log.
+func TestFilesGivenUpAreNotRemovedWhenNoneIsBehindThem(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir()})
+	rotated(t, l, 3)
+	closeLog(t, l)
+	paths := segmentPaths(t, l.cfg.Dir)
+	if err := os.Rename(paths[0], filepath.Join(l.cfg.Dir, retiredName(1, l.Last()))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Dir: l.cfg.Dir}); err == nil || !strings.Contains(err.Error(), "put the missing files of the log back") {
+		t.Errorf("open: %v", err)
+	}
+	if _, err := Verify(l.cfg.Dir); err == nil {
+		t.Error("verify finds nothing wrong")
+	}
+	if left := segmentPaths(t, l.cfg.Dir); !slices.Equal(left, paths[1:]) {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// A process may end between the pieces of a catalogue: nothing in the file tells that more was to come.
+func TestFileWithNothingButACatalogueIsNotTakenToBeginWithAWholeOne(t *testing.T) {
+	cfg := stating(50) // in each
+	cfg.Dir = t.TempDir()
+	l := openLog(t, cfg)
+	appendBodies(t, l, "one")
+	closeLog(t, l)
+	l = openLog(t, cfg) // whose second file has nothing else yet
+	cfg.Dir = clone(t, l.cfg.Dir)
+	closeLog(t, l)
+	for range 2 { // the second time its header tells it
+		l = openLog(t, cfg)
+		if files := l.Segments(); files[0].Continues || !files[1].Continues || files[2].Continues {
+			t.Errorf("files: %+v", files)
 		}
 		closeLog(t, l)
-		if left, _ := filepath.Glob(filepath.Join(dir, "*"+retiredSuffix)); len(left) > 0 {
-			t.Errorf("cut %d: left behind: %v", i, left)
-		}
+	}
+	verify(t, cfg.Dir)
+}
+
+func TestLogThatHasStoppedGivesNothingUp(t *testing.T) {
+	l := openLog(t, Config{Dir: t.TempDir()})
+	rotated(t, l, 3)
+	awaitSealed(t, l, 2)
+	l.fail(errors.New("the disk is gone"))
+	if err := l.Retire(l.Last()); err != nil || l.First() != 1 {
+		t.Errorf("log begins with %d, %v", l.First(), err)
 	}
 }
 

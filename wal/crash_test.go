@@ -113,7 +113,7 @@ func TestPowerCutAtEverySync(t *testing.T) {
 
 func vouchedFor(t *testing.T, dir string) segment.LSN {
 	t.Helper()
-	files, err := logFiles(dir)
+	files, _, err := logFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

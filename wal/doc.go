@@ -48,6 +48,7 @@
 //
 //	00000000000000000001.seg                   a segment, named by its first record
 //	<first>-<last>.old                         an old-generation file: what relocation let survive of these records
+//	<first>-<last>.retired                     files with these records are being given up, this one last
 //	spare-3.seg                                zeroed or used blocks, waiting to become a segment
 //	00000000000000000900.seg.dropped-<epoch>   set aside by a recovery: behind the end of the log
 //
@@ -71,7 +72,9 @@
 // written, so a power cut tears the newest at most, whose tables Open checks; Start writes it anew. A spare becomes a
 // segment by a header write and a rename; a crash in between leaves a spare, or a file without
 // header that recovery takes for never used. A used file becomes a spare by a rename that is on disk
-// before its header is wiped.
+// before its header is wiped. Files of which one has the catalogue of another are given up by one rename, which tells of
+// all of them: see retireTogether. A catalogue counts once it is synced; one behind which nothing was written may have
+// been cut short by a crash, and its file is said to need an older one.
 //
 // Relocation writes its file under a name that recovery removes, syncs it, asks whether it may go on, renames it
 // and syncs the directory; only then the files that it replaces go. A crash leaves them, or both, or the new

@@ -216,15 +216,16 @@ func (l *Log) removeSuperseded() error {
 	for _, c := range l.found.superseded {
 		paths = append(paths, c.path)
 	}
+	var markers []string // what they tell of must not be there without them
 	for _, f := range l.found.retired {
-		paths = append(paths, f.path)
+		if f.name.kind == retiredFile {
+			markers = append(markers, f.path)
+		} else {
+			paths = append(paths, f.path)
+		}
 	}
 	if err := l.removeSynced(paths); err != nil {
 		return err
-	}
-	var markers []string // what they tell of must not be there without them
-	for _, f := range l.found.markers {
-		markers = append(markers, f.path)
 	}
 	return l.removeSynced(markers)
 }

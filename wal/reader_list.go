@@ -18,7 +18,7 @@ func (r *Reader) listLocked() error {
 	var faults []Fault
 	first := r.First()
 	for try := 1; ; try++ {
-		files, err := logFiles(r.dir)
+		files, _, err := logFiles(r.dir)
 		if err != nil {
 			return err
 		}

@@ -216,7 +216,7 @@ func TestReaderListsAgainWhenAListedFileHasGone(t *testing.T) {
 		appendNumbered(t, l, n, 1)
 	}
 	awaitSealed(t, l, 5)
-	stale, err := logFiles(l.cfg.Dir)
+	stale, _, err := logFiles(l.cfg.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,15 +48,14 @@ func (q Quarantine) String() string {
 type found struct {
 	unsealed []*candidate // part of the log, without a footer
 	newest   *candidate   // with the footer that was written last; nil = none has one
-	headers  []*candidate // part of the log, with a damaged header
+	headers  []*candidate // part of the log, with a header that is damaged or to say otherwise
 	empty    *candidate   // the newest, in which nothing was written; nil = none
 	beyond   []*candidate // behind the end of the log
 
 	unreadable []*candidate // in the midst of the log, and lost, with Config.Repair only; or others stand for them
 	superseded []*candidate // an old-generation file stands for them
 	temporary  []string     // old-generation files that were not finished
-	retired    []namedFile  // they were being given up
-	markers    []namedFile  // that say so: see retireTogether
+	retired    []namedFile  // they were being given up; those that say so come last
 
 	spares []string
 }
@@ -132,6 +131,7 @@ func scanUnsealed(candidates []*candidate) {
 			c.scan = scanBehind(c.mapping.Bytes(), c.torn.Summary)
 		} else {
 			c.scan = segment.ScanFile(c.mapping.Bytes(), cfg)
+			c.statesOnly = c.merelyStates()
 		}
 		_ = c.mapping.Cool() // the cooler will try again
 	}
@@ -265,15 +265,19 @@ func (e *logEnd) quarantine(path string, offset int64, from, to segment.LSN, rea
 // adopt makes the found segments the log's.
 func (l *Log) adopt(kept []*candidate) error {
 	list := make([]*segmentFile, 0, len(kept))
-	for _, c := range kept {
+	for i, c := range kept {
 		s, err := l.take(c)
 		if err != nil {
 			return err
 		}
+		if i == len(kept)-1 && c.statesOnly && !s.continues { // the next file begins with another catalogue
+			c.header.Required |= segment.FeatureContinues
+			s.continues, c.rewrite = true, true
+		}
 		l.mu.epoch = max(l.mu.epoch, c.header.Epoch)
 		l.mu.timeMs = max(l.mu.timeMs, s.maxTime.Load())
 		list = append(list, s)
-		if c.fault != nil {
+		if c.fault != nil || c.rewrite {
 			l.found.headers = append(l.found.headers, c)
 		}
 		if c.old == nil && c.footer == nil {
@@ -287,6 +291,18 @@ func (l *Log) adopt(kept []*candidate) error {
 	}
 	l.last.Store(uint64(l.recovery.Last))
 	return nil
+}
+
+// merelyStates reports whether a file that was scanned has nothing but a catalogue. That need not be whole: it is written
+// in several pieces, and a crash may have come between.
+func (c *candidate) merelyStates() bool {
+	for i, place := range c.scan.Places {
+		record, err := segment.RecordAt(c.mapping.Bytes(), int(place)*8)
+		if place == 0 || err != nil || record.Kind() != segment.KindCatalogue && (i == 0 || record.Kind() != segment.KindHorizon) {
+			return false
+		}
+	}
+	return c.scan.Count() > 0
 }
 
 // take makes a file of the log of what was found, with a lease of its own on the mapping.

@@ -31,7 +31,7 @@ func (l *Log) refuseDamaged(end *logEnd) error {
 	return nil
 }
 
-// rewriteHeader gives a segment whose header was damaged a new one. Nothing but the first page changes,
+// rewriteHeader gives a segment whose header was damaged, or is to say something else, a new one. Nothing but the first page changes,
 // which holds no record.
 func (l *Log) rewriteHeader(c *candidate) error {
 	file, err := os.OpenFile(c.path, os.O_RDWR, 0)
@@ -56,6 +56,8 @@ func (l *Log) rewriteHeader(c *candidate) error {
 	if err := l.disk.sync(file); err != nil {
 		return fmt.Errorf("%s: write header anew: %w", c.path, err)
 	}
-	l.logger.Warn("damaged header written anew", "file", c.path)
+	if c.fault != nil {
+		l.logger.Warn("damaged header written anew", "file", c.path)
+	}
 	return nil
 }

@@ -36,6 +36,9 @@ func (l *Log) unneeded(floor segment.LSN) []*segmentFile {
 	list, n := l.list(), 0
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.mu.stopped != nil { // what was written last, a catalogue perhaps, may not be whole
+		return nil
+	}
 	for i, s := range list {
 		if !s.continues && s.stated <= segment.LSN(l.durable.Load()) { // else it could be lost, and with the others all
 			n = i
@@ -57,9 +60,9 @@ func (l *Log) retire(s *segmentFile) error {
 	return l.reuse(s, path)
 }
 
-// retireTogether gives up files of which one needs the catalogue of another. The first, with the catalogue, gets a name
-// that says it of all of them, and keeps it until the others have gone: wherever a crash comes between, what is left is
-// all of them or none, for Open takes none of those for part of the log that such a name tells of.
+// retireTogether gives up files of which one needs the catalogue of another. The first gets a name that says it of all
+// of them, and keeps it until the others have gone: wherever a crash comes between, what is left is all of them or none,
+// for Open takes none of those for part of the log that such a name tells of. After an error the next start goes on.
 func (l *Log) retireTogether(files []*segmentFile) error {
 	first, last := files[0], files[len(files)-1]
 	marker := l.file(retiredName(first.base, last.lastLSN()))
@@ -67,25 +70,26 @@ func (l *Log) retireTogether(files []*segmentFile) error {
 		return fmt.Errorf("retire: %w", err)
 	}
 	l.shorten(len(files))
-	if err := l.disk.sync(l.dir); err != nil {
+	err := l.disk.sync(l.dir)
+	if err != nil {
 		l.fail(err) // which of the names the disk has, nobody knows
-		return err
 	}
-	var errs []error
 	for _, s := range files[1:] {
-		if err := l.discard(s, false); err != nil {
-			errs = append(errs, fmt.Errorf("retire %s: %w", s.path, err))
+		path := ""
+		if err == nil {
+			path, err = l.unname(s, s.path)
+		}
+		err = errors.Join(err, l.reuse(s, path))
+	}
+	if err == nil {
+		if err = l.disk.sync(l.dir); err != nil {
+			l.fail(err)
 		}
 	}
-	if len(errs) > 0 {
-		first.mapping.Release()
-		return errors.Join(errs...) // the next start goes on
+	path := ""
+	if err == nil {
+		path, err = l.unname(first, marker)
 	}
-	if err := l.disk.sync(l.dir); err != nil {
-		l.fail(err)
-		return err
-	}
-	path, err := l.unname(first, marker)
 	return errors.Join(err, l.reuse(first, path))
 }
 

@@ -49,6 +49,10 @@ func (l *Log) Start() error {
 			return l.startFailed(err)
 		}
 	}
+	// So are the names: a process before us may have ended between giving a file its name and this.
+	if err := l.disk.sync(l.dir); err != nil {
+		return l.startFailed(err)
+	}
 	l.durable.Store(l.last.Load())
 	l.synced.Store(l.last.Load())
 	l.syncerState.named = l.mu.epoch // the new segment's name is not on disk

@@ -31,37 +31,44 @@ func quarantineReason(q Quarantine) string {
 	return fmt.Sprintf("records %d to %d: %s", q.From, q.To, q.Reason)
 }
 
-// logFiles lists the segments and old-generation files of a directory, sorted by name.
-func logFiles(dir string) ([]namedFile, error) {
+// logFiles lists the segments and old-generation files of a directory, sorted by name, and those that were being given
+// up.
+func logFiles(dir string) (files, gone []namedFile, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var files, retired []namedFile
+	var markers []namedFile
 	for _, entry := range entries {
 		f := namedFile{filepath.Join(dir, entry.Name()), parseName(entry.Name())}
 		switch f.name.kind {
 		case segmentKind, oldKind:
 			files = append(files, f)
 		case retiredFile:
-			retired = append(retired, f)
+			markers = append(markers, f)
 		}
 	}
-	files, _ = withoutRetired(files, retired)
-	return files, nil
+	return withoutRetired(files, markers)
 }
 
-// withoutRetired tells the files of a log from those that were being given up when a process ended, as the names of
-// retired say.
-func withoutRetired(files, retired []namedFile) (kept, gone []namedFile) {
+// withoutRetired tells the files of a log from those that were being given up when a process ended, as the markers say:
+// see retireTogether. One that has no file of the log behind it is not believed, for files are given up only when there
+// are newer ones: it would take away all that is left.
+func withoutRetired(files, markers []namedFile) (kept, gone []namedFile, err error) {
 	for _, f := range files {
-		if slices.ContainsFunc(retired, func(r namedFile) bool { return r.name.base <= f.name.base && f.name.base <= r.name.last }) {
+		if slices.ContainsFunc(markers, func(m namedFile) bool { return m.name.base <= f.name.base && f.name.base <= m.name.last }) {
 			gone = append(gone, f)
 		} else {
 			kept = append(kept, f)
 		}
 	}
-	return kept, gone
+	for _, m := range markers {
+		if !slices.ContainsFunc(kept, func(f namedFile) bool { return f.name.base > m.name.last }) {
+			return kept, gone, fmt.Errorf("%s says that records up to %d were given up, but no file of later records is there: "+
+				"put the missing files of the log back", m.path, m.name.last)
+		}
+	}
+	return kept, append(gone, markers...), nil
 }
 
 // open opens what can be opened, reports what cannot, and leaves out what has gone since it was listed.

@@ -59,11 +59,10 @@ func VerifyWatched(dir string, read func(bytes int64) error) (Report, error) {
 	}
 	defer decoder.Close()
 	v := verifier{survey: survey{decoder: decoder}}
-	files, err := logFiles(dir)
+	candidates, err := v.list(dir)
 	if err != nil {
 		return v.report, fmt.Errorf("verify %s: %w", dir, err)
 	}
-	candidates := v.open(files)
 	defer releaseAll(candidates)
 	end := v.end(dir, v.legible(candidates, func(c *candidate) { c.checkTables(decoder); c.bringIn() }))
 	v.report.First, v.report.Last = end.recovery.First, end.recovery.Last
@@ -85,6 +84,25 @@ func VerifyWatched(dir string, read func(bytes int64) error) (Report, error) {
 	}
 	v.report.Superseded, v.report.Faults = v.superseded, v.faults
 	return v.report, nil
+}
+
+// list opens the files of a directory: all of one listing, for what had gone before it was opened others may stand for.
+func (v *verifier) list(dir string) ([]*candidate, error) {
+	for try := 1; ; try++ {
+		files, gone, err := logFiles(dir)
+		if err != nil {
+			return nil, err
+		}
+		v.survey = survey{decoder: v.decoder}
+		candidates := v.open(files)
+		for _, f := range gone {
+			v.superseded = append(v.superseded, f.path)
+		}
+		if !v.vanished || try == listings {
+			return candidates, nil
+		}
+		releaseAll(candidates)
+	}
 }
 
 // verifier is the state of one Verify.
