@@ -121,7 +121,10 @@ func (l *Log) unname(s *segmentFile, from string) (path string, err error) {
 	l.mu.spareNext++
 	l.mu.Unlock()
 	path = l.file(spareName(number))
-	return path, os.Rename(from, path)
+	if err := os.Rename(from, path); err != nil {
+		return "", err
+	}
+	return path, nil
 }
 
 // reuse gives the log's lease on a file back that is not in the list any more. What is at path, if anything,
