@@ -129,9 +129,9 @@ func TestBodyInManyFrames(t *testing.T) { // WIRE-04: also in empty ones
 }
 
 func TestContentsOfChannelsInterleave(t *testing.T) { // WIRE-07
-	s := newServer(t)
 	for _, oneRead := range []bool{true, false} {
 		t.Run(fmt.Sprintf("one read %v", oneRead), func(t *testing.T) {
+			s := newServer(t) // its own, for the exclusive queue goes with the connection, but not at once
 			p := s.connect(t)
 			p.openChannel(2)
 			p.send(1, &amqp.QueueDeclare{Queue: "q", Exclusive: true})
