@@ -55,28 +55,33 @@ func (m *Meter) Begin() error {
 	}
 	m.stop = make(chan struct{})
 	m.peakAnon = 0
+	m.look(pids) // now, and not when the sampler has its turn
 	m.sampling.Go(func() { m.sample(pids) })
 	return nil
+}
+
+// look takes notice of the memory that the processes have now.
+func (m *Meter) look(pids []int) {
+	if anon, err := m.memory(pids, "RssAnon"); err == nil {
+		m.peakAnon = max(m.peakAnon, anon)
+	}
 }
 
 func (m *Meter) sample(pids []int) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for n := 1; ; n++ {
-		if anon, err := m.memory(pids, "RssAnon"); err == nil {
-			m.peakAnon = max(m.peakAnon, anon)
-		}
 		select {
 		case <-m.stop:
 			return
 		case <-tick.C:
 		}
-		if n%walkEvery != 0 {
-			continue
+		if n%walkEvery == 0 {
+			if now, err := m.tree(); err == nil {
+				pids = now
+			}
 		}
-		if now, err := m.tree(); err == nil {
-			pids = now
-		}
+		m.look(pids)
 	}
 }
 
