@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ type beside struct {
 	cmd            *exec.Cmd
 	stdout, stderr bytes.Buffer // owned by cmd until the process has ended
 	ended          chan error
+	seconds        string        // the file to which it adds a line each second
 	cpu            time.Duration // while the measurement ran
 }
 
@@ -33,20 +35,50 @@ func startBeside(generator string, a client.Address, n *Neighbour) (*beside, err
 	if a.TLS != nil {
 		return nil, errors.New("neighbours speak plain TCP only")
 	}
-	args := append([]string{"-n", "19", generator, "bench", "--url", a.URL(), "--json"}, n.Flags...)
-	b := &beside{cmd: exec.Command("nice", args...), ended: make(chan error, 1)}
+	seconds, err := os.CreateTemp("", "millrace-neighbour-*.csv")
+	if err != nil {
+		return nil, err
+	}
+	_ = seconds.Close() // nothing was written
+	args := append([]string{"-n", "19", generator, "bench", "--url", a.URL(), "--json", "--csv", seconds.Name()}, n.Flags...)
+	b := &beside{cmd: exec.Command("nice", args...), ended: make(chan error, 1), seconds: seconds.Name()}
 	// As a broker that is started here: interrupts are ours, and it does not outlive us.
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	b.cmd.Stdout, b.cmd.Stderr = &b.stdout, &b.stderr
 	if err := b.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start a neighbour: %w", err)
+		return nil, errors.Join(fmt.Errorf("start a neighbour: %w", err), os.Remove(b.seconds))
 	}
 	go func() { b.ended <- b.cmd.Wait() }()
 	return b, nil
 }
 
+// begun waits until the neighbour has been at it for a second, or has ended: at nice 19 it may take its time, and what is
+// measured before says nothing of it.
+func (b *beside) begun(ctx context.Context) error {
+	const look = 20 * time.Millisecond
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for deadline := time.Now().Add(besideTimeout); ; {
+		if said, err := os.ReadFile(b.seconds); err != nil || bytes.Count(said, []byte("\n")) > 1 { // the first has names
+			return err
+		}
+		select {
+		case err := <-b.ended:
+			b.ended <- err // stop says why
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("a neighbour has not begun within %v", besideTimeout)
+		}
+	}
+}
+
 // stop interrupts the neighbour, which then deletes its queues, and says what it did.
 func (b *beside) stop() (*load.Neighbour, error) {
+	defer func() { _ = os.Remove(b.seconds) }()
 	_ = b.cmd.Process.Signal(syscall.SIGTERM)
 	timeout := time.NewTimer(besideTimeout)
 	defer timeout.Stop()
@@ -118,6 +150,9 @@ func (cfg *Config) measureBeside(ctx context.Context, m load.Measurement, meter 
 			results[i].Neighbour = did
 		}
 	}()
+	if err := b.begun(ctx); err != nil {
+		return nil, err
+	}
 	m.Meter = newBoth(meter, b)
 	return m.Run(ctx)
 }

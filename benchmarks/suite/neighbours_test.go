@@ -58,12 +58,28 @@ func TestNeighbourSaysWhatItDid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := b.begun(t.Context()); err != nil { // it has ended
+		t.Error(err)
+	}
 	if err := <-b.ended; err == nil {
 		t.Error("exit code 0")
 	}
 	b.ended <- nil
 	if did, err := b.stop(); err != nil || did.PublishRate != 30 || did.DeliverRate != 10 {
 		t.Errorf("%+v, %v", did, err)
+	}
+	begins := `for file; do [ "$before" = --csv ] && printf 'names\n1\n' >"$file"; before=$file; done; exec sleep 100`
+	if b, err = startBeside(script(begins), a, &Neighbour{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.begun(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.stop(); err == nil {
+		t.Error("a neighbour that says nothing has done something")
+	}
+	if _, err := os.Stat(b.seconds); err == nil {
+		t.Errorf("%s is left", b.seconds)
 	}
 	if b, err = startBeside(script("echo no luck >&2; exit 1"), a, &Neighbour{}); err != nil {
 		t.Fatal(err)
