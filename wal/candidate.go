@@ -43,14 +43,12 @@ func (l *Log) readDir() ([]*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	var files, markers []namedFile
+	var files []namedFile
 	for _, entry := range entries {
 		n, path := parseName(entry.Name()), l.file(entry.Name())
 		switch n.kind {
-		case segmentKind, oldKind:
+		case segmentKind, oldKind, retiredFile:
 			files = append(files, namedFile{path, n})
-		case retiredFile:
-			markers = append(markers, namedFile{path, n})
 		case temporaryFile:
 			l.found.temporary = append(l.found.temporary, path)
 		case spareFile:
@@ -62,7 +60,7 @@ func (l *Log) readDir() ([]*candidate, error) {
 			l.logger.Warn("unknown file in the log's directory is left alone", "file", entry.Name())
 		}
 	}
-	if files, l.found.retired, err = withoutRetired(files, markers); err != nil {
+	if files, l.found.retired, err = withoutRetired(files); err != nil {
 		return nil, err
 	}
 	candidates, errs := openFiles(files, l.cfg.Shard, l.cache.decoder)

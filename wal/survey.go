@@ -38,27 +38,32 @@ func logFiles(dir string) (files, gone []namedFile, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var markers []namedFile
 	for _, entry := range entries {
 		f := namedFile{filepath.Join(dir, entry.Name()), parseName(entry.Name())}
 		switch f.name.kind {
-		case segmentKind, oldKind:
+		case segmentKind, oldKind, retiredFile:
 			files = append(files, f)
-		case retiredFile:
+		}
+	}
+	return withoutRetired(files)
+}
+
+// withoutRetired tells the files of a log from those that were being given up when a process ended, as the names among
+// them say that retireTogether gives; those that say it come last. One that has no file of the log behind it is not
+// believed, for files are given up only when there are newer ones: it would take away all that is left.
+func withoutRetired(files []namedFile) (kept, gone []namedFile, err error) {
+	var markers []namedFile
+	for _, f := range files {
+		if f.name.kind == retiredFile {
 			markers = append(markers, f)
 		}
 	}
-	return withoutRetired(files, markers)
-}
-
-// withoutRetired tells the files of a log from those that were being given up when a process ended, as the markers say:
-// see retireTogether. One that has no file of the log behind it is not believed, for files are given up only when there
-// are newer ones: it would take away all that is left.
-func withoutRetired(files, markers []namedFile) (kept, gone []namedFile, err error) {
 	for _, f := range files {
-		if slices.ContainsFunc(markers, func(m namedFile) bool { return m.name.base <= f.name.base && f.name.base <= m.name.last }) {
+		switch {
+		case f.name.kind == retiredFile:
+		case slices.ContainsFunc(markers, func(m namedFile) bool { return m.name.base <= f.name.base && f.name.base <= m.name.last }):
 			gone = append(gone, f)
-		} else {
+		default:
 			kept = append(kept, f)
 		}
 	}
